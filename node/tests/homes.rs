@@ -203,11 +203,11 @@ async fn questions_at_once_in_one_home_are_all_answered_from_one_wallet() {
     command.args(["up", "--gateway", "127.0.0.1:0", "--ledger", &ledger.url]);
     let mut node =
         command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap();
-    let until = Instant::now() + PATIENCE;
-    while !home.join("node.json").exists() {
-        assert!(Instant::now() < until, "the node is not ready");
-        sleep(Duration::from_millis(50)).await;
-    }
+    // One that is about to run is waited for, and for what it is about to know.
+    let models = shown(&home, &["models", "list"]).await;
+    assert_eq!(models[0]["name"], CHAT, "{models}");
+    shown(&home, &["channels", "--ledger", &ledger.url, "recover"]).await;
+    assert!(home.join("node.json").exists(), "it runs");
     let before = shown(&home, &["status"]).await["client"]["orders_done"].clone();
     four(&["--deadline", "30"]).await;
     let status = shown(&home, &["status"]).await;

@@ -1,6 +1,6 @@
 //! `bombyx models`: what is on offer, and at what price, before anything is asked.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bombyx_protocol::amount::Nano;
@@ -56,11 +56,11 @@ impl ModelsArgs {
         let coin = &config.ledger.coin;
         match &self.verb {
             ModelsVerb::List => {
-                let models = self.offered(home, &config, |models| !models.is_empty()).await?;
+                let models = self.offered(&home, &config, |models| !models.is_empty()).await?;
                 printer.data(&models, || table(&models, coin));
             }
             ModelsVerb::Show { name } => {
-                let models = self.offered(home, &config, |models| resolve(name, models).is_ok()).await?;
+                let models = self.offered(&home, &config, |models| resolve(name, models).is_ok()).await?;
                 let id = resolve(name, &models)?.id.to_string();
                 let model = models.iter().find(|model| model.id == id);
                 let model = model.ok_or_else(|| {
@@ -73,30 +73,42 @@ impl ModelsArgs {
     }
 
     /// Returns what is on offer: as the node of this home knows it, else as a node that joins for it
-    /// finds it. That one looks on for a while until `is_enough`.
+    /// finds it. One that has just joined, or come up, looks on for a while until `is_enough`.
     async fn offered(
         &self,
-        home: PathBuf,
+        home: &Path,
         config: &NodeConfig,
         is_enough: impl Fn(&[OfferedModel]) -> bool,
     ) -> Result<Vec<OfferedModel>, NodeError> {
         self.join.iter().try_for_each(|address| check_join(address))?;
-        match reach::running(&home).await {
+        own::once_free(own::HOME_WAIT, async || self.offered_now(home, config, &is_enough).await).await
+    }
+
+    async fn offered_now(
+        &self,
+        home: &Path,
+        config: &NodeConfig,
+        is_enough: impl Fn(&[OfferedModel]) -> bool,
+    ) -> Result<Vec<OfferedModel>, NodeError> {
+        match reach::running(home).await {
             Ok(node) => {
-                if self.join.is_empty() {
+                if !self.join.is_empty() {
+                    node.post::<()>("/join", &self.join).await?;
+                } else if node.status.uptime_s >= FIRST_WAIT.as_secs() {
                     return node.get("/models").await;
                 }
-                node.post::<()>("/join", &self.join).await?;
                 return looked(is_enough, async || node.get("/models").await).await;
             }
             Err(NodeError::NotRunning { .. }) => {}
             Err(error) => return Err(error),
         }
-        let mut config = NodeConfig { home, ..own::buyer(config) };
+        let mut config = NodeConfig { home: home.to_path_buf(), ..own::buyer(config) };
         if !self.join.is_empty() {
             config.network.join.clone_from(&self.join);
         }
-        config.ledger.url = self.ledger.clone().unwrap_or(config.ledger.url);
+        if let Some(url) = &self.ledger {
+            config.ledger.url.clone_from(url);
+        }
         if config.network.join.is_empty() && peers::read(&config.home).map_or(true, |known| known.is_empty())
         {
             let text = "no node to join: give one with --join, or start one here with `bombyx up`";

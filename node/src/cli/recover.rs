@@ -18,7 +18,7 @@ use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
 use super::print::Printer;
-use super::reach;
+use super::{own, reach};
 use crate::api::connect::reach_ledger;
 use crate::api::recover::{Book, FoundChannel, Search, Shelf, search};
 use crate::driver::ledger::core_state;
@@ -112,6 +112,18 @@ pub(super) async fn run(
     printer: Printer,
 ) -> Result<(), NodeError> {
     let cards = cards(&recover.provider, config)?;
+    own::once_free(own::HOME_WAIT, async || recover_now(recover.close, home, config, &cards, printer).await)
+        .await
+}
+
+/// Recovers through the node that runs in the home, or on the home's own files.
+async fn recover_now(
+    close: bool,
+    home: &Path,
+    config: &NodeConfig,
+    cards: &[PayeeCard],
+    printer: Printer,
+) -> Result<(), NodeError> {
     let keys = Keys::load(home)?;
     let wallet = Wallet::from_words(&keys.wallet, config.ledger.network.id())?;
     let node = match reach::running(home).await {
@@ -122,8 +134,8 @@ pub(super) async fn run(
     let challenge_s = config.client.challenge_s;
     if let Some(node) = node {
         let ledger = reach_ledger(&config.ledger, Some(wallet)).await?;
-        let search = search(&ledger, &keys, &[], &cards, challenge_s).await?;
-        return through(&node, &search, recover.close, printer, &config.ledger.coin).await;
+        let search = search(&ledger, &keys, &[], cards, challenge_s).await?;
+        return through(&node, &search, close, printer, &config.ledger.coin).await;
     }
     let shelf = Shelf::open(home, &keys)?;
     if let Shelf::Lost(why) = &shelf {
@@ -131,10 +143,10 @@ pub(super) async fn run(
         printer.note("vouchers that this node has earned and not claimed were in the lost one alone");
     }
     let ledger = reach_ledger(&config.ledger, Some(wallet)).await?;
-    let Search { found, is_cut } = search(&ledger, &keys, shelf.records(), &cards, challenge_s).await?;
+    let Search { found, is_cut } = search(&ledger, &keys, shelf.records(), cards, challenge_s).await?;
     let (mut book, old) = shelf.adopt(home, &keys, &found).await?;
     let mut rows: BTreeMap<ChannelId, Row> = found.iter().map(|one| (one.account(), Row::of(one))).collect();
-    if recover.close {
+    if close {
         let key = SigningKey::from_bytes(&keys.channel);
         let closing = Closer { ledger: &ledger, key: &key, begun: Instant::now() };
         closing.run(&found, &mut book, &mut rows, printer).await?;
