@@ -55,7 +55,12 @@ fn a_quote_is_what_the_cheapest_asks_for_three_lengths_and_changes_nothing() {
     };
     assert_eq!((quote.bill, quote.usual_bill), (bills(quote.price), bills(quote.usual)));
     assert!(quote.opens_channel);
-    assert_eq!(quote.locks, Nano(2 * quote.most_bill.largest.unwrap().0), "two ceilings for a stranger");
+    let locks = |bill: QuotedBill| Nano(2 * bill.largest.unwrap().0);
+    assert_eq!(
+        (quote.locks, quote.locks_most),
+        (locks(quote.bill), locks(quote.most_bill)),
+        "two ceilings for a stranger"
+    );
     let (client_at, before) = (testbed.client_at(client), testbed.events);
     assert_eq!((client_at.orders_in_flight(), client_at.channels().count()), (0, 0));
     testbed.run(MINUTE, |_| false);

@@ -81,8 +81,10 @@ pub(crate) struct BillReport {
 pub(crate) struct ChannelReport {
     /// Whether one would have to be opened.
     pub opens: bool,
-    /// What would be locked beyond what is locked; it comes back, less what is billed.
+    /// What would be locked beyond what is locked, at the price that is expected; it comes back, less what is billed.
     pub locks_nano: u64,
+    /// The same at the most that the price may be.
+    pub most_locks_nano: u64,
     /// What opening it takes out of the wallet beside that: the wallet's and the channel's fees, and a reserve for its close of
     /// which the rest comes back.
     pub opening_nano: u64,
@@ -140,6 +142,7 @@ impl NodeHandle {
             channel: ChannelReport {
                 opens: quote.opens_channel,
                 locks_nano: quote.locks.0,
+                most_locks_nano: quote.locks_most.0,
                 opening_nano: opening.0,
             },
         })
@@ -212,8 +215,9 @@ impl QuoteReport {
         };
         let channel = if self.channel.opens {
             format!(
-                "a new one: locks {}, and takes {} to open, some of which comes back",
+                "a new one: locks {} ({} at the most), and takes {} to open, some of which comes back",
                 coins(Some(self.channel.locks_nano)),
+                coins(Some(self.channel.most_locks_nano)),
                 coins(Some(self.channel.opening_nano))
             )
         } else if self.channel.locks_nano > 0 {

@@ -71,10 +71,12 @@ impl Client {
             leased.or_else(asked).ok_or(Failure::NoSeller { others: 0 })?;
         let usual = median(lowest.values().copied()).unwrap_or(price);
         let expected = memory.output_tokens(&order.model, &lot).min(lot.output_tokens_max);
-        let cost_max = lot.cost_max(price_most).unwrap_or(Nano(u64::MAX)).min(order.max_cost);
         let acquaintance = self.shared.acquaintance(&provider);
-        let (opens_channel, locks) =
-            self.shared.payments.would_lock_with(&provider, cost_max, acquaintance, &self.shared.config);
+        let locks_at = |price: Price| {
+            let cost_max = lot.cost_max(price).unwrap_or(Nano(u64::MAX)).min(order.max_cost);
+            self.shared.payments.would_lock_with(&provider, cost_max, acquaintance, &self.shared.config)
+        };
+        let ((opens_channel, locks), (_, locks_most)) = (locks_at(price), locks_at(price_most));
         let is_leased = usize::from(basis == Basis::Lease);
         Ok(Quote {
             sellers: sellers.len().max(is_leased),
@@ -93,6 +95,7 @@ impl Client {
             usual_bill: QuotedBill::at(usual, &lot, expected),
             opens_channel,
             locks,
+            locks_most,
         })
     }
 

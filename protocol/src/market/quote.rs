@@ -40,8 +40,10 @@ pub struct Quote {
     pub usual_bill: QuotedBill,
     /// Whether a channel would have to be opened.
     pub opens_channel: bool,
-    /// What would be locked beyond what is locked. (`CH-31`)
+    /// What would be locked beyond what is locked, at the price that it is expected to be paid. (`CH-31`)
     pub locks: Nano,
+    /// The same at the most that it may be paid.
+    pub locks_most: Nano,
 }
 
 /// What a price is known from, the surest first.

@@ -28,6 +28,11 @@ struct Voice {
 }
 
 impl ClassAnswers {
+    /// Returns whether enough is known that nothing is assumed any more.
+    pub(super) fn is_settled(&self) -> bool {
+        self.voices.iter().map(|voice| voice.jobs).sum::<u64>() >= JOBS_VOICE
+    }
+
     /// Returns the mean answer, where `unknown` is assumed as long as little is known. Each client has a voice, and all of a prefix
     /// have one together. (`MK-5`)
     pub(super) fn mean(&self, unknown: u64) -> u64 {

@@ -66,6 +66,17 @@ impl Quotes {
     /// Learns from a job that ended well: how long its answer was, and what it cost against what was expected.
     pub(super) fn learn(&mut self, offer: &Offer, job: &DoneJob) {
         let DoneJob { client, classes, input, output_tokens } = *job;
+        if classes.output_log2 > 0 {
+            let class = (offer.model, classes.output_log2);
+            let mut answers = self.answers.remove(&class).unwrap_or_default();
+            answers.learn(client, output_tokens);
+            let is_settled = answers.is_settled();
+            self.answers.insert(class, answers);
+            if !is_settled {
+                // What it tells of all tasks of the class is no news of this client's: it would be learnt twice.
+                return;
+            }
+        }
         let expected = self.quote(offer, classes, None);
         let units = offer.weights.units(input, output_tokens);
         let cost = offer.cost.milli(input.count(), output_tokens);
@@ -75,12 +86,6 @@ impl Quotes {
             .map(|ratio| u64::try_from(ratio).unwrap_or(u64::MAX));
         if let Some(ratio) = ratio {
             self.correct(client.node, ratio);
-        }
-        if classes.output_log2 > 0 {
-            let class = (offer.model, classes.output_log2);
-            let mut answers = self.answers.remove(&class).unwrap_or_default();
-            answers.learn(client, output_tokens);
-            self.answers.insert(class, answers);
         }
     }
 
@@ -178,7 +183,7 @@ mod tests {
     #[test]
     fn what_is_kept_of_clients_has_a_limit_and_no_job_bends_a_quote_beyond_its_bounds() {
         let mut quotes = Quotes::default();
-        for number in 0..=limits::CORRECTIONS_MAX as u64 {
+        for number in 0..=limits::CORRECTIONS_MAX as u64 + 8 {
             let mut client = NodeId([0; 32]);
             client.0[..8].copy_from_slice(&number.to_le_bytes());
             quotes.learn(&offer(), &job(client, 500, 900));

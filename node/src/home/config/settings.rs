@@ -322,9 +322,10 @@ impl Default for ProvideConfig {
     fn default() -> Self {
         Self {
             models: Vec::new(),
-            price_job: Coins(Nano(10_000)),
+            // As a model's tokens count by default: an idle seller asks one price for everything then.
+            price_job: Coins(Nano(5_120)),
             price_in: Coins(Nano(200_000)),
-            price_out: Coins(Nano(1_000_000)),
+            price_out: Coins(Nano(1_200_000)),
             slots: 4,
             pace: 0,
             ep: ExecutionProvider::Cpu,
