@@ -287,3 +287,12 @@ fn a_provider_that_calls_one_of_several_jobs_unpaid_ends_none_of_the_others() {
         }
     }
 }
+
+/// (MK-15) An empty chunk is nothing delivered: the order waits for its next call as after any refusal.
+#[test]
+fn an_empty_chunk_before_each_refusal_does_not_make_an_order_call_without_end() {
+    let (mut testbed, client, _) = scene(9, 0, 1, |number| Thief::new(number, Plan::EmptyBusy, price(FAIR)));
+    assert!(!ends(&mut testbed, client, 1, chat("hello there", 8)));
+    let awards = testbed.to_providers.get("award").copied().unwrap_or(0);
+    assert!((3..=20).contains(&awards), "{awards} awards in a minute");
+}

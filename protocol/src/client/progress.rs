@@ -287,8 +287,11 @@ impl Progress {
 
     /// Counts a part of the answer as delivered. Returns it as the user sees it: vectors are counted over all attempts.
     pub(super) fn deliver(&mut self, content: Content, rows_before: u32) -> Content {
-        self.back_off.reset();
-        self.last_failure = None;
+        let is_empty = matches!(&content, Content::Tokens { ids, .. } if ids.is_empty());
+        if !is_empty {
+            self.back_off.reset();
+            self.last_failure = None;
+        }
         match content {
             Content::Tokens { ids, text } => {
                 self.delivered.extend(&ids);

@@ -52,6 +52,8 @@ pub enum Plan {
     CountsLate(u32),
     /// It takes the award, refuses the task as busy, and bills so many tokens all the same.
     BillsRefused(u32),
+    /// It takes the award, sends an empty chunk, and refuses the task as busy.
+    EmptyBusy,
     /// It takes the award, wants to see money, and says at once that there is none.
     NoMoney,
     /// It takes so many, calls the first one unpaid, and wants to see money for the others.
@@ -252,7 +254,7 @@ impl Thief {
                 let chunk = Chunk { index: 0, content, receipt: Some(receipt.sign(&self.identity)) };
                 return self.say(job, &FromProvider::Chunk(chunk), false);
             }
-            Plan::Empty => vec![],
+            Plan::Empty | Plan::EmptyBusy => vec![],
             Plan::Tokens(count) | Plan::CountsLate(count) => vec![tokens(count)],
             Plan::Short(0) => vec![Content::End { finish: Finish::Stop }],
             Plan::Short(count) => vec![tokens(count), Content::End { finish: Finish::Stop }],
@@ -263,11 +265,15 @@ impl Thief {
                 self.say(job, &FromProvider::Chunk(chunk), ends);
             }
         }
-        if self.plan == Plan::Empty {
+        if matches!(self.plan, Plan::Empty | Plan::EmptyBusy) {
             let content = Content::Tokens { ids: vec![], text: " ".into() };
             for chunk in stream.content(now, &self.identity, content) {
                 self.say(job, &FromProvider::Chunk(chunk), false);
             }
+        }
+        if self.plan == Plan::EmptyBusy {
+            let (to, ..) = self.jobs[&job];
+            self.send(to, ToClient::Refuse(Refuse::of(job, Refusal::Busy)));
         }
     }
 
