@@ -19,7 +19,7 @@ pub(super) struct AddressBook {
 
 struct Entry {
     addresses: Vec<Multiaddr>,
-    /// Of the first address that was known.
+    /// Where it was connected from when it was noted; else of the address that others named.
     prefix: Prefix,
     /// The newest of those that answered, or that the user wrote.
     proven: Option<Multiaddr>,
@@ -44,14 +44,15 @@ impl AddressBook {
             .find(|address| prefix::of(address) == from)
     }
 
-    /// Notes an address of a peer when it may be believed; says whether it was new.
-    pub(super) fn note(&mut self, peer: PeerId, address: &Multiaddr, now: Instant) -> bool {
-        self.believed(&peer, address).is_some_and(|address| self.note_believed(peer, address, now))
+    /// Notes an address of a peer that is connected from this prefix, if it is, when it may be believed; says whether it was new.
+    pub(super) fn note(&mut self, peer: PeerId, address: &Multiaddr, from: Prefix, now: Instant) -> bool {
+        self.believed(&peer, address).is_some_and(|address| self.note_believed(peer, address, from, now))
     }
 
     /// Notes an address that this node's own user named or that was dialled with success.
     pub(super) fn note_trusted(&mut self, peer: PeerId, address: Multiaddr, now: Instant) -> bool {
-        let is_new = self.note_believed(peer, address.clone(), now);
+        let from = prefix::of(&address);
+        let is_new = self.note_believed(peer, address.clone(), from, now);
         if let Some(entry) = self.peers.get_mut(&peer) {
             entry.proven = Some(address);
         }
@@ -59,7 +60,13 @@ impl AddressBook {
     }
 
     /// Notes an address of a peer that was found to be believed; says whether it was new.
-    pub(super) fn note_believed(&mut self, peer: PeerId, address: Multiaddr, now: Instant) -> bool {
+    pub(super) fn note_believed(
+        &mut self,
+        peer: PeerId,
+        address: Multiaddr,
+        from: Prefix,
+        now: Instant,
+    ) -> bool {
         if !self.peers.contains_key(&peer) && self.peers.len() >= limits::BOOK_PEERS_MAX {
             self.forget_one();
         }
@@ -70,6 +77,9 @@ impl AddressBook {
             touched: now,
         });
         entry.touched = now;
+        if from != Prefix::UNKNOWN {
+            entry.prefix = from;
+        }
         let known = entry.addresses.iter().position(|old| *old == address);
         if let Some(place) = known {
             entry.addresses.remove(place);
@@ -127,7 +137,7 @@ mod tests {
         let now = Instant::now();
         book.note_trusted(peer(1), at("/ip4/127.0.0.1/tcp/1"), now);
         for port in 2..=20 {
-            book.note(peer(1), &at(&format!("/ip4/127.0.0.1/tcp/{port}")), now);
+            book.note(peer(1), &at(&format!("/ip4/127.0.0.1/tcp/{port}")), Prefix::UNKNOWN, now);
         }
         assert!(book.of(&peer(1)).contains(&at("/ip4/127.0.0.1/tcp/1")));
     }
@@ -152,7 +162,7 @@ mod tests {
         book.note_trusted(peer(1), at("/ip4/127.0.0.1/tcp/1"), start);
         for number in 1..=2 * limits::BOOK_PEERS_MAX {
             let now = start + std::time::Duration::from_millis(u64::try_from(number).unwrap());
-            book.note(PeerId::random(), &at("/ip4/127.0.0.1/tcp/2"), now);
+            book.note(PeerId::random(), &at("/ip4/127.0.0.1/tcp/2"), Prefix::UNKNOWN, now);
         }
         assert_eq!(book.peers.len(), limits::BOOK_PEERS_MAX);
         assert!(!book.of(&peer(1)).is_empty());
@@ -167,14 +177,33 @@ mod tests {
         assert!(!book.of(&peer(1)).is_empty() && book.of(&first).is_empty());
     }
 
+    /// (`NE-2`) Each of its keys claims an address of another prefix, and all connect from one.
+    #[test]
+    fn an_owner_of_many_keys_that_lie_about_where_they_are_drives_out_its_own() {
+        let mut book = AddressBook::new(Scope::Private);
+        let start = Instant::now();
+        let from = |net: u8| Prefix::of_ipv4([10, 9, net, 1]);
+        for (net, honest) in [(1, peer(1)), (1, peer(2)), (2, peer(3))] {
+            book.note(honest, &at(&format!("/ip4/10.9.{net}.1/tcp/1")), from(net), start);
+        }
+        for number in 1..=2 * limits::BOOK_PEERS_MAX {
+            let now = start + std::time::Duration::from_millis(u64::try_from(number).unwrap());
+            let claimed = format!("/ip4/10.{}.{}.1/tcp/2", 10 + number / 256, number % 256);
+            book.note(PeerId::random(), &at(&claimed), from(7), now);
+        }
+        assert_eq!(book.peers.len(), limits::BOOK_PEERS_MAX);
+        assert!([peer(1), peer(2), peer(3)].iter().all(|honest| !book.of(honest).is_empty()));
+    }
+
     #[test]
     fn the_book_keeps_the_freshest_addresses_within_its_bounds() {
         let mut book = AddressBook::new(Scope::Private);
         let now = Instant::now();
         for port in 1..=20 {
-            assert!(book.note(peer(1), &at(&format!("/ip4/127.0.0.1/tcp/{port}")), now));
+            let address = at(&format!("/ip4/127.0.0.1/tcp/{port}"));
+            assert!(book.note(peer(1), &address, Prefix::UNKNOWN, now));
         }
-        assert!(!book.note(peer(1), &at("/ip4/127.0.0.1/tcp/20"), now), "known before");
+        assert!(!book.note(peer(1), &at("/ip4/127.0.0.1/tcp/20"), Prefix::UNKNOWN, now), "known before");
         let kept = book.of(&peer(1));
         assert_eq!(kept.len(), limits::ADDRESSES_PER_PEER);
         assert_eq!(kept.first(), Some(&at("/ip4/127.0.0.1/tcp/20")));

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use bombyx_protocol::ident::Prefix;
 use libp2p::core::{ConnectedPoint, Multiaddr};
 use libp2p::kad::{GetClosestPeersError, GetClosestPeersOk, PeerInfo, QueryId};
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
@@ -186,7 +187,7 @@ impl Dialer {
         let mut news = false;
         for PeerInfo { peer_id, addrs } in found {
             for address in addrs.iter().take(limits::ADDRESSES_PER_PEER) {
-                let fresh = self.book.note(peer_id, address, now);
+                let fresh = self.book.note(peer_id, address, Prefix::UNKNOWN, now);
                 news |= fresh && peer_id == peer;
             }
         }

@@ -185,7 +185,7 @@ impl Discovery {
                 .collect();
             // The book has the freshest first.
             for address in believed.iter().rev() {
-                dialer.book.note_believed(peer, address.clone(), now);
+                dialer.book.note_believed(peer, address.clone(), Prefix::UNKNOWN, now);
             }
             let known = dialer.book.of(&peer);
             believed.extend(known);

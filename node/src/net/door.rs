@@ -66,7 +66,7 @@ struct Guest {
     prefix: Prefix,
     remote: Multiaddr,
     since: Instant,
-    connections: BTreeSet<ConnectionId>,
+    connections: BTreeMap<ConnectionId, Multiaddr>,
     /// This node dialled it of its own choice, and its prefix has a share of the places for such peers left.
     is_chosen: bool,
     /// The connections that it opened itself, and when.
@@ -103,7 +103,7 @@ impl Door {
         self.chosen.insert(dial);
     }
 
-    /// Returns the address that a peer's first connection comes from or goes to.
+    /// Returns the address that a peer's oldest connection comes from or goes to.
     pub(super) fn remote(&self, peer: &PeerId) -> Option<&Multiaddr> {
         self.guests.get(peer).map(|guest| &guest.remote)
     }
@@ -310,7 +310,7 @@ impl NetworkBehaviour for Door {
                     prefix: prefix::of(remote),
                     remote: remote.clone(),
                     since: Instant::now(),
-                    connections: BTreeSet::new(),
+                    connections: BTreeMap::new(),
                     is_chosen: false,
                     came: BTreeMap::new(),
                     is_leaving: false,
@@ -321,14 +321,16 @@ impl NetworkBehaviour for Door {
                 }
                 // One that was shown out and came back, by then with a right to.
                 guest.is_leaving &= self.leaving.contains(&peer_id);
-                guest.connections.insert(connection_id);
+                guest.connections.insert(connection_id, remote.clone());
             }
             FromSwarm::ConnectionClosed(ConnectionClosed { peer_id, connection_id, .. }) => {
                 if let Some(guest) = self.guests.get_mut(&peer_id) {
                     guest.connections.remove(&connection_id);
                     guest.came.remove(&connection_id);
-                    if guest.connections.is_empty() {
-                        self.guests.remove(&peer_id);
+                    match guest.connections.values().next() {
+                        // An address that is gone buys no share of another prefix. (`NE-2`)
+                        Some(oldest) => (guest.prefix, guest.remote) = (prefix::of(oldest), oldest.clone()),
+                        None => drop(self.guests.remove(&peer_id)),
                     }
                 }
             }

@@ -18,11 +18,16 @@ impl SwarmLoop {
         let now = Instant::now();
         match event {
             SwarmEvent::Behaviour(event) => self.on_behaviour_event(swarm, event, now),
-            SwarmEvent::ConnectionEstablished { peer_id, endpoint, .. } => {
-                self.on_connected(swarm, peer_id, &endpoint, now);
+            SwarmEvent::ConnectionEstablished { peer_id, connection_id, endpoint, .. } => {
+                self.on_connected(swarm, (peer_id, connection_id), &endpoint, now);
             }
-            SwarmEvent::ConnectionClosed { peer_id, num_established: 0, .. } => {
-                self.on_disconnected(&peer_id, now);
+            SwarmEvent::ConnectionClosed { peer_id, connection_id, num_established, .. } => {
+                if let Some(node) = address::node_of(&peer_id) {
+                    self.prefixes.closed(&node, connection_id);
+                }
+                if num_established == 0 {
+                    self.on_disconnected(&peer_id, now);
+                }
             }
             SwarmEvent::OutgoingConnectionError { connection_id, peer_id, error } => {
                 self.on_dial_failed(swarm, connection_id, peer_id, &error, now);
@@ -34,7 +39,8 @@ impl SwarmLoop {
                 self.status.listening.remove(&full_address(*swarm.local_peer_id(), address));
             }
             SwarmEvent::NewExternalAddrOfPeer { peer_id, address } => {
-                self.dialer.book.note(peer_id, &address, now);
+                let from = self.prefixes.of(address::node_of(&peer_id));
+                self.dialer.book.note(peer_id, &address, from, now);
             }
             SwarmEvent::ListenerClosed { addresses, reason, .. } => {
                 tracing::warn!(?addresses, ?reason, "a listen address is lost");
@@ -43,8 +49,7 @@ impl SwarmLoop {
             SwarmEvent::IncomingConnectionError { error, .. } => {
                 tracing::trace!(%error, "an inbound connection failed");
             }
-            SwarmEvent::ConnectionClosed { .. }
-            | SwarmEvent::IncomingConnection { .. }
+            SwarmEvent::IncomingConnection { .. }
             | SwarmEvent::Dialing { .. }
             | SwarmEvent::NewExternalAddrCandidate { .. }
             | SwarmEvent::ExternalAddrConfirmed { .. }
@@ -56,7 +61,7 @@ impl SwarmLoop {
     fn on_connected(
         &mut self,
         swarm: &mut Swarm<Behaviour>,
-        peer: PeerId,
+        (peer, connection): (PeerId, ConnectionId),
         endpoint: &ConnectedPoint,
         now: Instant,
     ) {
@@ -65,7 +70,7 @@ impl SwarmLoop {
             let _ = swarm.disconnect_peer_id(peer);
             return;
         };
-        self.prefixes.connected(node, endpoint.get_remote_address());
+        self.prefixes.connected(node, connection, endpoint.get_remote_address());
         self.dialer.on_connected(peer, endpoint, now);
     }
 
@@ -73,7 +78,6 @@ impl SwarmLoop {
         self.joins.on_disconnected(peer, now, &mut self.out);
         self.pumps.disconnected(peer);
         let Some(node) = address::node_of(peer) else { return };
-        self.prefixes.disconnected(&node);
         if self.status.peers.remove(&node) {
             self.out.push(NetEvent::Disconnected(node));
         }

@@ -7,21 +7,34 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bombyx_protocol::ident::{NodeId, Prefix};
 use libp2p::Multiaddr;
 use libp2p::multiaddr::Protocol;
+use libp2p::swarm::ConnectionId;
 
 /// The prefixes of all connected peers; the loop writes them, and every holder of a handle reads them.
+///
+/// Of several connections the oldest that stands counts: one that is gone says nothing of where a peer is, and an address that was
+/// borrowed for a second would be kept for as long as another connection lasts.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Prefixes(Arc<Mutex<HashMap<NodeId, Prefix>>>);
+pub(super) struct Prefixes(Arc<Mutex<HashMap<NodeId, Connections>>>);
+
+/// The connections of a peer that stand, the oldest first.
+type Connections = Vec<(ConnectionId, Prefix)>;
 
 impl Prefixes {
-    /// Notes that a peer is connected from this address; of several connections the first counts.
-    pub(super) fn connected(&self, node: NodeId, remote: &Multiaddr) {
+    /// Notes that a peer is connected from this address.
+    pub(super) fn connected(&self, node: NodeId, connection: ConnectionId, remote: &Multiaddr) {
         let mut prefixes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        prefixes.entry(node).or_insert_with(|| of(remote));
+        prefixes.entry(node).or_default().push((connection, of(remote)));
     }
 
-    /// Forgets a peer whose last connection is closed.
-    pub(super) fn disconnected(&self, node: &NodeId) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(node);
+    /// Forgets a connection that is closed, and a peer with its last one.
+    pub(super) fn closed(&self, node: &NodeId, connection: ConnectionId) {
+        let mut prefixes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(connections) = prefixes.get_mut(node) {
+            connections.retain(|(standing, _)| *standing != connection);
+            if connections.is_empty() {
+                prefixes.remove(node);
+            }
+        }
     }
 
     /// Returns the prefix of a peer, as far as it has a node id and is connected.
@@ -31,7 +44,8 @@ impl Prefixes {
 
     /// Returns a peer's prefix, if it is connected.
     pub(super) fn get(&self, node: &NodeId) -> Option<Prefix> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(node).copied()
+        let prefixes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        prefixes.get(node)?.first().map(|(_, prefix)| *prefix)
     }
 }
 
@@ -62,20 +76,28 @@ pub(super) fn counts(prefixes: impl Iterator<Item = Prefix>) -> BTreeMap<Prefix,
 mod tests {
     use super::*;
 
+    /// (`NE-2`)
     #[test]
-    fn a_peers_prefix_is_that_of_its_first_connection_and_gone_with_its_last() {
+    fn a_peers_prefix_is_that_of_its_oldest_connection_that_stands() {
         let (prefixes, node) = (Prefixes::default(), NodeId([1; 32]));
         let address = |text: &str| text.parse::<Multiaddr>().expect("an address");
+        let connection = ConnectionId::new_unchecked;
         assert_eq!(prefixes.get(&node), None);
-        prefixes.connected(node, &address("/ip4/192.0.2.7/udp/4001/quic-v1"));
-        prefixes.connected(node, &address("/ip6/2001:db8::1/tcp/4001"));
+        prefixes.connected(node, connection(1), &address("/ip4/192.0.2.7/udp/4001/quic-v1"));
+        prefixes.connected(node, connection(2), &address("/ip4/198.51.100.1/tcp/4001"));
         assert_eq!(prefixes.get(&node), Some(Prefix::of_ipv4([192, 0, 2, 0])));
-        prefixes.disconnected(&node);
-        prefixes.connected(node, &address("/ip6/2001:db8::1/tcp/4001"));
-        assert_ne!(prefixes.get(&node), Some(Prefix::UNKNOWN));
-        prefixes.disconnected(&node);
+        prefixes.closed(&node, connection(1));
+        assert_eq!(
+            prefixes.get(&node),
+            Some(Prefix::of_ipv4([198, 51, 100, 0])),
+            "it was there for a moment"
+        );
+        prefixes.closed(&node, connection(2));
         assert_eq!(prefixes.get(&node), None);
-        prefixes.connected(node, &address("/memory/7"));
+        prefixes.connected(node, connection(3), &address("/ip6/2001:db8::1/tcp/4001"));
+        assert_ne!(prefixes.get(&node), Some(Prefix::UNKNOWN));
+        prefixes.closed(&node, connection(3));
+        prefixes.connected(node, connection(4), &address("/memory/7"));
         assert_eq!(prefixes.get(&node), Some(Prefix::UNKNOWN));
     }
 }

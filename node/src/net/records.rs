@@ -74,8 +74,12 @@ impl Records {
         if let Some(kept) =
             known.and_then(|kept| kept.iter_mut().find(|kept| kept.record.provider == record.provider))
         {
-            kept.record = record;
-            return;
+            if kept.prefix == prefix {
+                kept.record = record;
+                return;
+            }
+            // It is somewhere else by now, and has the share of that prefix, if it has any.
+            self.remove_provider(&record.key, &record.provider);
         }
         let of_provider = self.by_provider.get(&record.provider).copied().unwrap_or(0);
         let of_prefix = self.by_prefix.get(&prefix).copied().unwrap_or(0);
@@ -292,6 +296,28 @@ mod tests {
         assert_eq!(records.count, limits::RECORDS_MAX / 2);
         admit(&mut records, key(0), PeerId::random(), prefix(2));
         assert_eq!(records.count, limits::RECORDS_MAX / 2 + 1);
+    }
+
+    /// (`NE-2`, `NE-5`)
+    #[test]
+    fn a_record_counts_where_its_provider_is_now() {
+        let mut records = records();
+        let keys = limits::PROVIDERS_PER_KEY;
+        let crowd: Vec<PeerId> = (0..keys).map(|_| PeerId::random()).collect();
+        for (number, provider) in (0..).zip(&crowd) {
+            admit(&mut records, key(1), *provider, prefix(number));
+        }
+        // Each was seen once from a prefix of its own, and is at home in one.
+        for provider in &crowd {
+            admit(&mut records, key(1), *provider, prefix(255));
+        }
+        assert_eq!((records.count, records.by_prefix.len()), (keys, 1));
+        let honest = [PeerId::random(), PeerId::random()];
+        for (number, provider) in (1..).zip(honest) {
+            admit(&mut records, key(1), provider, prefix(number));
+        }
+        let told = records.providers(&key(1));
+        assert!(honest.iter().all(|honest| told[..3].iter().any(|record| record.provider == *honest)));
     }
 
     #[test]

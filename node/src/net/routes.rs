@@ -41,7 +41,7 @@ impl Routes {
         let mut has_place = false;
         for claimed in info.listen_addrs.iter().take(limits::ADDRESSES_PER_PEER) {
             let Some(address) = book.believed(&peer, claimed) else { continue };
-            book.note_believed(peer, address.clone(), now);
+            book.note_believed(peer, address.clone(), from, now);
             if serves {
                 match swarm.behaviour_mut().kad.add_address(&peer, address) {
                     RoutingUpdate::Failed => tracing::trace!(%peer, "no place in the routing table"),
@@ -115,6 +115,7 @@ mod tests {
     use std::sync::Arc;
 
     use libp2p::identity::Keypair;
+    use libp2p::swarm::ConnectionId;
 
     use super::super::behaviour::{build, identity, kad_protocol};
     use super::super::config::NetConfig;
@@ -138,7 +139,8 @@ mod tests {
             let public_key = Keypair::generate_ed25519().public();
             let peer = public_key.to_peer_id();
             let from = at(&format!("/ip4/10.0.{owner}.1/tcp/1"));
-            prefixes.connected(address::node_of(&peer).unwrap(), &from);
+            let connection = ConnectionId::new_unchecked(number);
+            prefixes.connected(address::node_of(&peer).unwrap(), connection, &from);
             let info = identify::Info {
                 public_key,
                 protocol_version: String::new(),

@@ -56,3 +56,26 @@ fn an_owner_of_many_keys_that_were_dialled_takes_no_place_that_others_need() {
     let chosen = door.guests.values().filter(|guest| guest.is_chosen).count();
     assert_eq!(chosen, limits::CONNECTIONS_KEPT / 2 + 1);
 }
+
+/// (`NE-2`)
+#[test]
+fn an_address_that_was_there_for_a_moment_is_no_place_of_another_prefix() {
+    let mut door = Door::new(256, Friends::default(), Arc::default());
+    assert!(connect(&mut door, 1, peer(1), &at("/ip4/10.0.1.1/tcp/1"), false));
+    assert!(connect(&mut door, 2, peer(1), &at("/ip4/10.0.2.1/tcp/1"), false));
+    let there = at("/ip4/127.0.0.1/tcp/1");
+    let endpoint = ConnectedPoint::Listener { local_addr: there.clone(), send_back_addr: there };
+    let mut closes = |connection| {
+        door.on_swarm_event(FromSwarm::ConnectionClosed(ConnectionClosed {
+            peer_id: peer(1),
+            connection_id: ConnectionId::new_unchecked(connection),
+            endpoint: &endpoint,
+            cause: None,
+            remaining_established: 1,
+        }));
+        door.guests.get(&peer(1)).map(|guest| (guest.prefix, guest.remote.clone()))
+    };
+    let second = at("/ip4/10.0.2.1/tcp/1");
+    assert_eq!(closes(1), Some((prefix::of(&second), second)));
+    assert_eq!(closes(2), None);
+}
