@@ -9,7 +9,7 @@ use crate::market::book::lowest_by_prefix;
 use crate::market::call::Classes;
 use crate::market::history::median;
 use crate::market::quote::{Basis, Quote, QuotedBill};
-use crate::market::ranking::reserve;
+use crate::market::ranking::{price_of, reserve};
 use crate::market::score::{Lot, Place};
 use crate::time::Time;
 use crate::wire::message::Refusal;
@@ -66,7 +66,7 @@ impl Client {
         let lowest = lowest_by_prefix(known.iter().map(|one| (one.prefix, one.price)));
         let leased = lease.map(|lease| (lease.price, lease.price, lease.bid.provider, Basis::Lease));
         let first = || known.iter().min_by_key(|one| (one.turn, one.place, one.price, one.ask.provider));
-        let asked = || first().map(|first| self.expected(order, classes, first, &known));
+        let asked = || first().map(|first| self.expected(order, &lot, first, &known));
         let (price, price_most, provider, basis) =
             leased.or_else(asked).ok_or(Failure::NoSeller { others: 0 })?;
         let usual = median(lowest.values().copied()).unwrap_or(price);
@@ -74,7 +74,7 @@ impl Client {
         let acquaintance = self.shared.acquaintance(&provider);
         let locks_at = |price: Price| {
             let cost_max = lot.cost_max(price).unwrap_or(Nano(u64::MAX)).min(order.max_cost);
-            self.shared.payments.would_lock_with(&provider, cost_max, acquaintance, &self.shared.config)
+            self.shared.payments.would_lock_with(now, &provider, cost_max, acquaintance, &self.shared.config)
         };
         let ((opens_channel, locks), (_, locks_most)) = (locks_at(price), locks_at(price_most));
         let is_leased = usize::from(basis == Basis::Lease);
@@ -126,23 +126,26 @@ impl Client {
     fn expected(
         &self,
         order: &Order,
-        classes: Classes,
+        lot: &Lot,
         first: &KnownPrice<'_>,
         known: &[KnownPrice<'_>],
     ) -> (Price, Price, NodeId, Basis) {
+        let classes = lot.classes();
+        let ceiling =
+            price_of(order.max_cost, lot.units_max()).min(order.price_max.unwrap_or(Price(u64::MAX)));
         let median = self.shared.memory.model(&order.model).and_then(|bought| bought.history.median_bid());
         let reserve = median.map(reserve);
         let is_rival = |other: &&KnownPrice<'_>| other.prefix != first.prefix && other.place == Place::Proven;
         let rivals = || known.iter().filter(is_rival);
         let second = rivals().map(|other| other.price).min();
-        let paid =
-            reserve.zip(second).map_or(first.price, |(reserve, second)| first.price.max(second.min(reserve)));
+        let paid = reserve
+            .zip(second)
+            .map_or(first.price, |(reserve, second)| first.price.max(second.min(reserve).min(ceiling)));
         let most = |one: &KnownPrice<'_>| one.basis.most(one.price, Some(one.ask), &order.weights, classes);
         // The second by score may be the dearest, if it is faster.
         let dearest = reserve.zip(rivals().map(most).max()).map(|(reserve, dearest)| reserve.min(dearest));
         let most = most(first).max(dearest.unwrap_or(paid)).max(paid);
-        let ceiling = order.price_max.unwrap_or(Price(u64::MAX)).max(paid);
-        (paid, most.min(ceiling), first.ask.provider, first.basis)
+        (paid, most.min(ceiling.max(paid)), first.ask.provider, first.basis)
     }
 
     /// Returns the asks of those that could take an order.

@@ -239,7 +239,7 @@ impl Auction {
             let standing = stands(&received.bid, received.prefix);
             let cost_max = wants.lot.cost_max(received.bid.price).unwrap_or(Nano(u64::MAX));
             match wants.refuses(&received.bid, &standing, cost_max) {
-                Some(fate) => unable.push((received, cost_max, fate)),
+                Some(fate) => unable.push((received, standing, cost_max, fate)),
                 None => able.push((received, standing, cost_max)),
             }
         }
@@ -248,12 +248,20 @@ impl Auction {
         for (received, standing, cost_max) in able {
             match valuation.score(&received.bid, &standing) {
                 Some(score) => contenders.push(Contender { score, cost_max, standing, received }),
-                None => unable.push((received, cost_max, Fate::OverBudget)),
+                None => unable.push((received, standing, cost_max, Fate::OverBudget)),
             }
         }
         rank(rule, call, &mut contenders);
         let explores = wants.put_first(call, &mut contenders);
-        let second = contenders.split_first().and_then(|(winner, others)| second(rule, winner, others));
+        // What is too dear for this order is what it costs elsewhere all the same: else a budget would choose the second.
+        let dear =
+            unable.iter().filter(|(.., fate)| fate.is_for_price()).filter_map(|(received, standing, ..)| {
+                Some((received.prefix, standing.level, valuation.score(&received.bid, standing)?))
+            });
+        let second = contenders.split_first().and_then(|(winner, others)| {
+            let able = others.iter().map(|other| (other.received.prefix, other.standing.level, other.score));
+            second(rule, winner.received.prefix, able.chain(dear))
+        });
         let best = contenders.first().map(|contender| contender.score);
         let mut reports = Vec::with_capacity(contenders.len().saturating_add(unable.len()));
         let mut candidates = Vec::with_capacity(contenders.len());
@@ -274,10 +282,10 @@ impl Auction {
             let ReceivedBid { bid, hash, prefix, .. } = contender.received;
             candidates.push(Candidate { bid, hash, price, classes, prefix, source, margin });
         }
-        unable.sort_by_key(|(received, cost_max, _)| (*cost_max, received.bid.provider));
+        unable.sort_by_key(|(received, _, cost_max, _)| (*cost_max, received.bid.provider));
         let lot = &wants.lot;
         reports.extend(
-            unable.into_iter().map(|(received, cost_max, fate)| report(lot, &received, cost_max, fate)),
+            unable.into_iter().map(|(received, _, cost_max, fate)| report(lot, &received, cost_max, fate)),
         );
         let unread = self.beyond.iter().map(|received| received.bid.provider).collect();
         Outcome { candidates, reports, unread }

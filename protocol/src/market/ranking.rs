@@ -217,17 +217,22 @@ pub(super) fn rank(rule: Rule, call: CallId, contenders: &mut [Contender]) {
     }
 }
 
-/// Returns the score that the winner is paid by: the best of another that is proven and of another prefix. (`MK-8`)
-pub(super) fn second(rule: Rule, winner: &Contender, others: &[Contender]) -> Option<Score> {
-    let is_independent = |other: &&Contender| {
-        rule == Rule::SecondScore
-            || (other.standing.level > 0 && other.received.prefix != winner.received.prefix)
+/// Returns the score that the winner is paid by: the best of another that is proven and of another prefix. Of the others there are
+/// prefix, level and score. (`MK-8`)
+pub(super) fn second(
+    rule: Rule,
+    winner: Prefix,
+    others: impl Iterator<Item = (Prefix, u8, Score)>,
+) -> Option<Score> {
+    let is_independent = |(prefix, level, _): &(Prefix, u8, Score)| {
+        rule == Rule::SecondScore || (*level > 0 && *prefix != winner)
     };
-    others.iter().filter(is_independent).map(|other| other.score).min()
+    others.filter(is_independent).map(|(.., score)| score).min()
 }
 
 /// Returns the highest price at which so many units cost no more than `amount`.
-fn price_of(amount: Nano, units: u128) -> Price {
+#[must_use]
+pub fn price_of(amount: Nano, units: u128) -> Price {
     let price = u128::from(amount.0).saturating_mul(1_000).checked_div(units);
     Price(price.and_then(|price| u64::try_from(price).ok()).unwrap_or(u64::MAX))
 }

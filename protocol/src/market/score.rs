@@ -57,6 +57,13 @@ pub enum Fate {
     },
 }
 
+impl Fate {
+    /// Returns whether a bid was set aside for what it asks, and for nothing else.
+    pub(super) const fn is_for_price(self) -> bool {
+        matches!(self, Self::OverBudget | Self::OverCeiling { .. })
+    }
+}
+
 /// In which turn a bidder is asked; within a turn the score decides. (`MK-32`)
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Place {

@@ -269,7 +269,13 @@ def close(case):
     second = None
     if able:
         winner = able[0][2]
-        others = [entry[1] for entry in able[1:] if entry[2]["level"] > 0 and entry[2]["prefix"] != winner["prefix"]]
+        others = [(entry[1], entry[2]) for entry in able[1:]]
+        for bid, _, fate in unable:
+            cost = bill(int(bid["price"]), expected(case))
+            score = U64 if cost is None else cost + aside(case, bid, v)
+            if (fate == "over_budget" or "over_ceiling" in fate) and score < U64:
+                others.append((score, bid))
+        others = [score for score, bid in others if bid["level"] > 0 and bid["prefix"] != winner["prefix"]]
         second = min(others, default=None)
     candidates, reports = [], []
     for place, (_, score, bid, shown) in enumerate(able):
@@ -342,6 +348,13 @@ AUCTIONS = [
             [offer(1, CHEAP), offer(2, DEAR)], budget=60_000, median=DEAR),
     auction("the budget bounds the second price, too", [offer(1, CHEAP, 0), offer(2, MIDDLE, 5_000)], budget=60_000, nano_per_ms=20,
             median=DEAR),
+    auction("a bid above the budget is a second all the same, and the budget bounds what is paid",
+            [offer(1, CHEAP), offer(2, MIDDLE)], budget=40_000, median=DEAR),
+    auction("so is one above the ceiling", [offer(1, CHEAP), offer(2, MIDDLE)], price_max=6_000, median=DEAR),
+    auction("the median bounds it as well", [offer(1, CHEAP), offer(2, DEAR)], budget=60_000, median=5_500),
+    auction("no second is a stranger, a neighbour or one that failed, whatever they ask",
+            [offer(1, CHEAP, prefix=7), offer(2, DEAR, prefix=7), offer(3, DEAR, **STRANGER), offer(4, DEAR)], budget=60_000,
+            median=DEAR, failed=[4]),
     auction("a bid at the budget is in", [offer(1, 1_000)], budget=6_376),
     auction("a bid above the budget is out", [offer(1, 1_000), offer(2, 1_001)], budget=6_375),
     auction("a bid at the ceiling is in, one above is out", [offer(1, 1_000), offer(2, 1_001)], price_max=1_000),

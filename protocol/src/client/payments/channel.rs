@@ -97,18 +97,23 @@ impl Channel {
     /// Fills the rest up to `deposit` before a job needs it, unless another top-up is under way: the ledger takes longer than most
     /// jobs. At no time more than `rest_max` is locked beyond what is promised. (`CH-20`)
     pub(super) fn top_up_early(&mut self, now: Time, deposit: Nano, rest_max: Nano, outbox: &mut Outbox) {
+        let amount = self.early_top_up(now, self.payer.headroom(), deposit, rest_max);
+        if amount > Nano::ZERO {
+            self.early = Some(amount);
+            self.top_up(amount, outbox);
+        }
+    }
+
+    /// Returns by how much it is filled up early where a job leaves so much of it.
+    pub(super) fn early_top_up(&self, now: Time, headroom: Nano, deposit: Nano, rest_max: Nano) -> Nano {
         let payer = &self.payer;
         let room = rest_max.saturating_minus(payer.rest());
-        let amount = deposit.saturating_minus(payer.headroom()).min(room);
         let may_ask = self.useful
             && payer.is_open()
             && payer.is_usable()
             && !payer.is_being_topped_up()
             && self.not_early_until.is_none_or(|until| now >= until);
-        if may_ask && amount > Nano::ZERO {
-            self.early = Some(amount);
-            self.top_up(amount, outbox);
-        }
+        if may_ask { deposit.saturating_minus(headroom).min(room) } else { Nano::ZERO }
     }
 
     /// Asks once more for what the jobs need that have begun on a top-up that nobody had needed yet, and that came to nothing: it
