@@ -40,6 +40,19 @@ pub(super) fn network_version(network: &str) -> String {
     format!("/bombyx/{network}")
 }
 
+/// Returns what a node calls its program in identify, with the number of its start at the end: by that its peers know at once
+/// that it was killed and is back. (`NE-13`)
+fn agent_version() -> String {
+    format!("bombyx/{}/{:016x}", env!("CARGO_PKG_VERSION"), rand::random::<u64>())
+}
+
+/// Returns the number of a peer's start, if what it calls its program ends in one. (`NE-13`)
+pub(super) fn start_of(agent_version: &str) -> Option<u64> {
+    let (_, number) = agent_version.rsplit_once('/')?;
+    let is_number = number.len() == 16 && number.bytes().all(|digit| digit.is_ascii_hexdigit());
+    u64::from_str_radix(number, 16).ok().filter(|_| is_number)
+}
+
 /// Returns the protocol name of one network's hash table.
 pub(super) fn kad_protocol(network: &str) -> Result<StreamProtocol, NetError> {
     StreamProtocol::try_from_owned(format!("/bombyx/{network}/kad/1"))
@@ -88,7 +101,7 @@ fn behaviour(
     // serves newcomers only by turns.
     let strangers_max = config.connections_high.saturating_mul(8) / 3;
     let identify = identify::Config::new_with_signed_peer_record(network_version(&config.network), keypair)
-        .with_agent_version(concat!("bombyx/", env!("CARGO_PKG_VERSION")).to_owned())
+        .with_agent_version(agent_version())
         // In public, inner addresses are of no use to others and tell them about this network.
         .with_hide_listen_addrs(config.scope == Scope::Public);
     Ok(Behaviour {
@@ -122,4 +135,22 @@ fn kademlia(config: &NetConfig, keypair: &identity::Keypair) -> Result<Table, Ne
     let serves = config.serves_table && is_reachable;
     kad.set_mode(Some(if serves { kad::Mode::Server } else { kad::Mode::Client }));
     Ok(Table::new(kad, config.scope))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// (`NE-13`)
+    #[test]
+    fn each_start_has_a_number_and_other_programs_need_none() {
+        let (first, second) = (start_of(&agent_version()), start_of(&agent_version()));
+        assert!(first.is_some() && second.is_some() && first != second);
+        for other in
+            ["", "bombyx/0.1.0", "bombyx/0.1.0/", "a/b/+00000000000000f", "a/b/123", "x/00000000000000000f"]
+        {
+            assert_eq!(start_of(other), None, "{other}");
+        }
+        assert_eq!(start_of("anything/00000000000000ff"), Some(255));
+    }
 }

@@ -71,6 +71,8 @@ struct Guest {
     is_chosen: bool,
     /// The connections that it opened itself, and when.
     came: BTreeMap<ConnectionId, Instant>,
+    /// The number of its start, as it said last.
+    start: Option<u64>,
     /// It was asked to leave; its place is free.
     is_leaving: bool,
 }
@@ -101,6 +103,16 @@ impl Door {
     /// Notes that the dial that is about to begin is of this node's own choice.
     pub(super) fn choose(&mut self, dial: ConnectionId) {
         self.chosen.insert(dial);
+    }
+
+    /// Takes the number of a peer's start. Another one than before means that it was killed and is back, on a connection beside
+    /// one that has not timed out: all of them begin anew. (`NE-13`)
+    pub(super) fn on_start_of(&mut self, peer: PeerId, start: u64) {
+        let Some(guest) = self.guests.get_mut(&peer) else { return };
+        let before = guest.start.replace(start);
+        if before.is_some_and(|before| before != start) && !guest.is_leaving {
+            self.show_out(peer);
+        }
     }
 
     /// Returns the address that a peer's oldest connection comes from or goes to.
@@ -313,6 +325,7 @@ impl NetworkBehaviour for Door {
                     connections: BTreeMap::new(),
                     is_chosen: false,
                     came: BTreeMap::new(),
+                    start: None,
                     is_leaving: false,
                 });
                 guest.is_chosen |= is_kept;

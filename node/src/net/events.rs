@@ -6,7 +6,7 @@ use libp2p::swarm::{ConnectionId, DialError, SwarmEvent};
 use libp2p::{PeerId, Swarm, gossipsub, identify};
 use web_time::Instant;
 
-use super::behaviour::{Behaviour, BehaviourEvent};
+use super::behaviour::{Behaviour, BehaviourEvent, start_of};
 use super::joint::{Fault, NetEvent};
 use super::judge::Objection;
 use super::listen::{full_address, note_listening};
@@ -123,6 +123,9 @@ impl SwarmLoop {
         if let Some(theirs) = self.foreigners.recognise(peer, info, now) {
             self.joins.on_other_network(peer, &theirs, now, &mut self.out);
             return;
+        }
+        if let Some(start) = start_of(&info.agent_version) {
+            swarm.behaviour_mut().door.on_start_of(peer, start);
         }
         if self.routes.add_peer(swarm, &mut self.dialer.book, peer, info, now) {
             // Counted in full on the next tick; until then it is enough to know that there is somebody.

@@ -35,6 +35,24 @@ fn connect(door: &mut Door, number: usize, peer: PeerId, address: &Multiaddr, di
     entered
 }
 
+/// (`NE-13`) It was killed a moment after this node had dialled it, and is back at once.
+#[test]
+fn a_peer_that_says_another_start_than_before_loses_all_of_its_connections() {
+    let mut door = Door::new(256, Friends::default(), Arc::default());
+    let (alive, back) = (peer(1), peer(2));
+    for (number, peer) in [(1, alive), (2, back)] {
+        assert!(connect(&mut door, number, peer, &at("/ip4/10.0.1.1/tcp/1"), true));
+        door.on_start_of(peer, 7);
+        assert!(connect(&mut door, 10 + number, peer, &at("/ip4/10.0.1.1/tcp/2"), false));
+    }
+    door.on_start_of(alive, 7);
+    assert!(door.leaving.is_empty(), "their dials have crossed");
+    door.on_start_of(back, 8);
+    door.on_start_of(back, 9);
+    door.on_start_of(peer(3), 1);
+    assert_eq!(door.leaving, [back], "once");
+}
+
 /// (`NE-2`, `NE-3`) Records led this node to dial many keys of one owner, who keeps the connections.
 #[test]
 fn an_owner_of_many_keys_that_were_dialled_takes_no_place_that_others_need() {
