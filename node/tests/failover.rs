@@ -8,11 +8,11 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use processes::{CHAT, Ledger, Node, ask, finish, last_object};
-use reqwest::Client;
 use reqwest::header::CONTENT_TYPE;
+use reqwest::{Client, Response};
 use serde_json::json;
 use tokio::io::AsyncReadExt as _;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
 const QUESTION: &str = "Count from 17 to 25.";
 const MAX_TOKENS: u64 = 24;
@@ -87,4 +87,74 @@ async fn an_answer_whose_only_provider_dies_is_called_cut_short_at_its_deadline(
             && events.contains("cost_nano"),
         "{events}"
     );
+}
+
+/// A port that was free a moment ago, for a node that is found again where it was.
+fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+/// Asks a gateway for an answer.
+async fn asked(gateway: &Node, body: &serde_json::Value) -> Response {
+    let url = format!("{}/v1/chat/completions", gateway.note.gateway.as_deref().unwrap());
+    let http = Client::builder().no_proxy().timeout(Duration::from_secs(120)).build().unwrap();
+    let request = http.post(url).header(CONTENT_TYPE, "application/json").body(body.to_string());
+    request.send().await.unwrap()
+}
+
+/// (`NE-13`) Its connections stand on, as nobody has told its peers that they are dead: it was dialled a moment before.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sole_provider_that_was_killed_and_started_at_once_answers_the_next_call() {
+    let ledger = Ledger::start().await;
+    let port = free_port();
+    let listen = ["udp/{}/quic-v1", "tcp/{}"]
+        .map(|form| format!("/ip4/127.0.0.1/{}", form.replace("{}", &port.to_string())));
+    let flags = ["--provide", CHAT, "--listen", &listen[0], "--listen", &listen[1]];
+    let provider = Node::up(&ledger, &flags, &[]).await;
+    let quic = provider.note.addresses.iter().find(|address| address.contains("quic")).unwrap().clone();
+    let gateway = Node::up(&ledger, &["--gateway", "127.0.0.1:0", "--join", &quic], &[]).await;
+    let mut body = json!({
+        "model": CHAT, "max_tokens": 24, "messages": [{ "role": "user", "content": QUESTION }],
+    });
+    assert_eq!(asked(&gateway, &body).await.status().as_u16(), 200);
+    let provider = provider.killed_and_restarted(&ledger, &flags, |_| {}).await;
+    // Less than QUIC takes to notice that nobody is there.
+    body["bombyx"] = json!({ "deadline_ms": 9_000 });
+    let answer = asked(&gateway, &body).await;
+    let status = answer.status().as_u16();
+    assert_eq!(status, 200, "{} {} {}", answer.text().await.unwrap(), gateway.log(), provider.log());
+}
+
+/// (`MK-15`) The order waits, says so, and goes on where it stopped when its provider is back.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_whose_only_provider_dies_goes_on_when_it_is_back_and_the_log_says_what_is_waited_for() {
+    let ledger = Ledger::start().await;
+    let listen = format!("/ip4/127.0.0.1/tcp/{}", free_port());
+    let flags = ["--provide", CHAT, "--pace", "20", "--listen", &listen];
+    let mut provider = Node::up(&ledger, &flags, &[]).await;
+    let gateway = ["--gateway", "127.0.0.1:0", "--join", provider.address()];
+    let gateway = Node::up(&ledger, &gateway, &[]).await;
+    let body = json!({
+        "model": CHAT, "max_tokens": 60, "stream": true,
+        "messages": [{ "role": "user", "content": "Count from 17 to 90." }],
+    });
+    let mut answer = asked(&gateway, &body).await;
+    let mut events = String::new();
+    while events.matches("\"content\"").count() < 6 {
+        events.push_str(&String::from_utf8_lossy(&answer.chunk().await.unwrap().unwrap()));
+    }
+    provider.child.kill().await.unwrap();
+    let until = Instant::now() + Duration::from_secs(60);
+    while !gateway.log().contains("an order waits for another provider") {
+        assert!(Instant::now() < until, "{}", gateway.log());
+        sleep(Duration::from_millis(50)).await;
+    }
+    let _provider = provider.stopped().await.started(&ledger, &flags, &[]).await;
+    while let Some(piece) = answer.chunk().await.unwrap() {
+        events.push_str(&String::from_utf8_lossy(&piece));
+    }
+    assert!(events.contains("[DONE]") && !events.contains("\"error\""), "{events}");
+    let log = gateway.log();
+    assert_eq!(log.matches("an order waits for another provider").count(), 1, "{log}");
 }

@@ -9,6 +9,8 @@ use tokio::sync::mpsc;
 
 /// How often the readers are checked for being gone.
 const READERS_CHECKED_EVERY: Span = Span::from_ms(100);
+/// Calls without a bid that the log tells of: one or two are lost where a topic is still being joined.
+const SILENT_CALLS_TOLD: u32 = 3;
 
 /// Every order that is not at its end.
 #[derive(Default)]
@@ -25,6 +27,39 @@ struct PlacedOrder {
     news: mpsc::Sender<OrderNews>,
     /// Its reader is gone or too slow; what it cost is still to come.
     cancelled: bool,
+    /// Calls without a bid, one after the other.
+    silent_calls: u32,
+    /// The log says what it waits for, and nothing has come since.
+    waits: bool,
+}
+
+impl PlacedOrder {
+    /// Says in the log what an order waits for, once until something comes: it may do so for as long as its deadline.
+    fn note(&mut self, order: OrderId, news: &OrderNews) {
+        match news {
+            OrderNews::FailedOver { from, why } if !self.waits => {
+                tracing::info!(
+                    order = order.0,
+                    provider = ?from,
+                    %why,
+                    "an order waits for another provider, or for this one"
+                );
+                self.waits = true;
+            }
+            OrderNews::Bids(bids) if bids.is_empty() && !self.waits => {
+                self.silent_calls += 1;
+                if self.silent_calls == SILENT_CALLS_TOLD {
+                    tracing::info!(order = order.0, "an order waits: no provider has answered its calls");
+                    self.waits = true;
+                }
+            }
+            OrderNews::Awarded { .. } | OrderNews::Content(_) => (self.waits, self.silent_calls) = (false, 0),
+            OrderNews::FailedOver { .. }
+            | OrderNews::Bids(_)
+            | OrderNews::Done(_)
+            | OrderNews::Failed { .. } => {}
+        }
+    }
 }
 
 impl Orders {
@@ -36,13 +71,14 @@ impl Orders {
     pub(super) fn place(&mut self, order: Box<Order>, news: mpsc::Sender<OrderNews>) -> Command {
         let id = OrderId(self.next);
         self.next += 1;
-        self.placed.insert(id, PlacedOrder { news, cancelled: false });
+        self.placed.insert(id, PlacedOrder { news, cancelled: false, silent_calls: 0, waits: false });
         Command::Order { id, order }
     }
 
     /// Hands news to the reader. Returns the command that cancels the order if its reader is gone or too slow.
     pub(super) fn news(&mut self, id: OrderId, news: OrderNews) -> Option<Command> {
         let placed = self.placed.get_mut(&id)?;
+        placed.note(id, &news);
         let bill = ending(&news).cloned();
         let failed = matches!(news, OrderNews::Failed { .. });
         let taken = placed.news.try_send(news).is_ok();
