@@ -292,3 +292,25 @@ fn a_refused_top_up_ends_the_order_that_needed_it_and_no_other() {
     assert!(matches!(why, LedgerFault::Funds { .. }), "{why}");
     assert_eq!(testbed.chain.opened, 1);
 }
+
+/// (CH-19, CH-24) The client's ledger is behind, or dead: its provider says so by not waiting for a deposit.
+#[test]
+fn a_channel_that_its_provider_has_closed_and_its_client_still_takes_for_open_costs_a_retry() {
+    let mut testbed = Testbed::new(7, CALM);
+    let client = testbed.client(1, COIN);
+    let provider = testbed.provider(1, price(400_000), 1_000);
+    testbed.order(client, 1, chat("count for me", 100), COIN, MINUTE);
+    testbed.run_to_end(MINUTE);
+    let first = account(&testbed, client);
+    testbed.chain.blind.insert(client);
+    testbed.command(provider, Command::Close { account: first });
+    testbed.run(MINUTE, |testbed| testbed.chain.channel(&first).is_none());
+    testbed.run(Span::from_s(5), |_| false);
+    // Little enough for the credit: the client sees no new channel either.
+    testbed.order(client, 2, chat("count for me", 10), COIN, MINUTE);
+    testbed.run_to_end(MINUTE);
+    let outcome = testbed.outcome(2);
+    assert_eq!(outcome.text, engine::answer(10), "{:?}", outcome.end);
+    assert!(outcome.end.unwrap().is_ok());
+    assert_eq!(testbed.chain.opened, 2, "another one is asked for");
+}

@@ -163,11 +163,13 @@ const fn refused(refusal: Refusal) -> Meaning {
         Refusal::TooManyStops(_) | Refusal::BadStop(_) => invalid.about("stop"),
         Refusal::BillTooLarge => invalid.about("max_tokens"),
         Refusal::Busy => Meaning::new(Exit::Provider, 429, "rate_limit_exceeded", OTHERS),
+        // What this node could not deposit is a fault of its own payments.
         Refusal::Unfunded => Meaning::new(
-            Exit::Funds,
-            429,
-            "insufficient_quota",
-            "the provider saw no deposit for the job in time; `bombyx channels` shows what the ledger has of it",
+            Exit::Provider,
+            502,
+            "channel_not_seen",
+            "the provider sees no deposit where this node sees one; `bombyx channels` shows what the ledger has of it; other providers may \
+             answer",
         ),
         Refusal::ChallengeTooShort => Meaning::new(
             Exit::Provider,

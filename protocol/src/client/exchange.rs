@@ -1,6 +1,7 @@
 //! What an attempt does with each thing that its provider says, and with silence: shows, pays, goes on or elsewhere.
 
 use crate::amount::Nano;
+use crate::channel::fault::PaymentFault;
 use crate::channel::record::Record;
 use crate::ident::{Identity, NodeId};
 use crate::io::{Failure, OrderNews, PeerFault};
@@ -210,10 +211,16 @@ impl AttemptMut<'_> {
     pub(super) fn on_refuse(&mut self, why: Refusal) -> Failure {
         let account = &self.attempt.account;
         if why == Refusal::Unfunded {
+            let own = self.payments.unfunded(account);
+            // It has neither waited for a deposit nor taken the task: it has closed a channel that is open as far as is seen here.
+            let has_begun = self.attempt.waited || self.attempt.has_task;
+            if own.is_none() && !has_begun && self.payments.is_open(account) {
+                self.payments.close(self.now, account, self.outbox);
+                return Failure::Payment(PaymentFault::Closed { account: account.address() });
+            }
             // It waits for so long; one that says so sooner does not speak of what this node has asked the ledger for.
             let has_waited = self.now >= self.attempt.started + limits::PAYMENT_WAIT;
-            let own = self.payments.unfunded(account).filter(|_| has_waited);
-            return own.map_or(Failure::Refused(why), Failure::Payment);
+            return own.filter(|_| has_waited).map_or(Failure::Refused(why), Failure::Payment);
         }
         if [Refusal::Unpaid, Refusal::BadVoucher, Refusal::ChallengeTooShort].contains(&why) {
             self.payments.close(self.now, account, self.outbox);

@@ -1,5 +1,6 @@
 //! What providers say: each message goes to the order, the job or the list that it is about.
 
+use crate::channel::fault::PaymentFault;
 use crate::ident::{NodeId, Prefix};
 use crate::io::Failure;
 use crate::limits;
@@ -94,7 +95,9 @@ impl Client {
             Some(mut attempt) => attempt.on_refuse(refuse.why),
             None => Failure::Refused(refuse.why),
         };
-        if matches!(why, Failure::Payment(_)) {
+        // One that is closed is not the last that can be opened, with this provider or the next.
+        let is_closed = matches!(why, Failure::Payment(PaymentFault::Closed { .. }));
+        if matches!(why, Failure::Payment(_)) && !is_closed {
             // It is this node that cannot pay: no other provider would see more.
             self.end(now, id, why);
         } else {

@@ -209,12 +209,14 @@ impl Earnings {
                 // Vouchers of one channel come from one client: a stranger could only confuse the count.
                 return Err(Refusal::ChannelTerms);
             }
+            if known.earner.is_ending() {
+                // Also where the close is over: of that its client has seen nothing yet.
+                return Err(Refusal::Unfunded);
+            }
             known.used = now;
             if known.earner.is_gone() {
                 known.come_back(out);
                 self.deadlines.touch(account);
-            } else if known.earner.is_ending() {
-                return Err(Refusal::Unfunded);
             } else if known.earner.seen().is_none() {
                 // The shell watches for a while what nobody funds, and then no more.
                 out.call(LedgerCall::Watch { account });
