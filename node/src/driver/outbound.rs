@@ -1,11 +1,13 @@
 //! What goes out: every output of a machine is sent, written, run, or told to its receiver.
 
+use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::fault::PaymentFault;
 use bombyx_protocol::channel::ledger::{LedgerCall, LedgerFault};
 use bombyx_protocol::channel::voucher::Voucher;
 use bombyx_protocol::io::{
     ChannelChange, Command, EngineReport, Event, Failure, Input, OrderNews, Output, PeerFault,
 };
+use bombyx_protocol::limits::PAYOUT_MIN;
 use bombyx_protocol::market::topic::Topic;
 use bombyx_protocol::wire::codec;
 use bombyx_protocol::wire::message::{Message, Refusal, ToProvider};
@@ -160,7 +162,15 @@ impl Driver {
                     ChannelChange::Closing => {
                         tracing::info!(account, peer = ?news.peer, "a channel is closing")
                     }
-                    ChannelChange::Closed { cumulative } => {
+                    ChannelChange::Closed { cumulative, lost } if lost > Nano::ZERO => tracing::warn!(
+                        account,
+                        peer = ?news.peer,
+                        vouchers = %cumulative,
+                        %lost,
+                        "a channel is gone from the ledger, and what was due on it went back to its client: a close pays less than \
+                         {PAYOUT_MIN} coins to nobody"
+                    ),
+                    ChannelChange::Closed { cumulative, .. } => {
                         // A devnet that began anew has paid nothing: what vouchers came to is all that is known here.
                         tracing::info!(account, peer = ?news.peer, vouchers = %cumulative, "a channel is gone from the ledger");
                     }

@@ -248,13 +248,18 @@ impl Earner {
         self.served = self.served.saturating_minus(self.unpaid().min(amount));
     }
 
-    /// Returns whether a close now would pay out too little to be sent, and what is due would be
-    /// lost. (`CH-26`)
+    /// Returns what is due, where a close now would lose it because it is too little to be sent. (`CH-26`)
     #[must_use]
-    pub fn is_dust(&self) -> bool {
+    pub fn dust(&self) -> Nano {
         let settled = self.seen.map_or(Nano::ZERO, |state| state.settled);
         let due = self.paid().saturating_minus(settled);
-        due > Nano::ZERO && due < limits::PAYOUT_MIN
+        if due < limits::PAYOUT_MIN { due } else { Nano::ZERO }
+    }
+
+    /// Returns whether a close now would lose what is due. (`CH-26`)
+    #[must_use]
+    pub fn is_dust(&self) -> bool {
+        self.dust() > Nano::ZERO
     }
 
     /// Returns whether the ledger shows the channel funded, and it neither closes nor has another

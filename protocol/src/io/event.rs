@@ -289,6 +289,8 @@ pub enum ChannelChange {
     Closed {
         /// The newest cumulative amount of its vouchers.
         cumulative: Nano,
+        /// What was due to this node and too little to be paid out: it went back to the client. (`CH-26`)
+        lost: Nano,
     },
     /// The ledger refused or did not answer.
     Failed(crate::channel::ledger::LedgerFault),

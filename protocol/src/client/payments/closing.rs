@@ -84,7 +84,8 @@ impl Payments {
         channel.funding = false;
         channel.looks = Looks::after(now);
         channel.persist(outbox);
-        channel.announce(ChannelChange::Closed { cumulative: channel.payer.cumulative() }, outbox);
+        let cumulative = channel.payer.cumulative();
+        channel.announce(ChannelChange::Closed { cumulative, lost: Nano::ZERO }, outbox);
         outbox.call(LedgerCall::Unwatch { account: *account });
         self.forget_least(outbox);
         true

@@ -164,7 +164,8 @@ impl Channel {
     /// Notes that the ledger shows it no more: it is looked at now and then, because that may be
     /// untrue. (`CH-37`)
     pub(super) fn vanish(&mut self, now: Time, out: &mut Outbox) {
-        self.announce(ChannelChange::Closed { cumulative: self.earner.paid() }, out);
+        let (cumulative, lost) = (self.earner.paid(), self.earner.dust());
+        self.announce(ChannelChange::Closed { cumulative, lost }, out);
         out.call(LedgerCall::Unwatch { account: self.earner.account() });
         self.earner.vanish();
         self.close = PendingClose::default();
