@@ -3,12 +3,21 @@
 #![allow(clippy::unwrap_used)]
 
 mod processes;
+#[path = "ledger/proxy.rs"]
+#[allow(dead_code)]
+mod proxy;
 
 use std::path::Path;
 use std::time::Duration;
 
-use processes::{EMBED, Ledger, Node, bombyx, finish, last_object};
+use bombyx_node::ledger::devnet::{self, Devnet};
+use bombyx_node::ledger::{Chain as _, parse_address};
+use bombyx_protocol::amount::Nano;
+use processes::{EMBED, Ledger, Node, ask, assert_fails, bombyx, finish, last_object};
+use proxy::{Fault, Kind, Proxy};
 use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep};
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -96,11 +105,14 @@ async fn what_came_into_a_wallet_is_accounted_for_while_a_channel_lives_and_afte
 
     // Closed by its provider, while the client's node runs: the list has it no more, and the books do.
     closed_by(&provider).await;
+    let settled = first["paid_nano"].as_u64().unwrap();
     while asked(&home, &ledger, &["channels"]).await["channels"] != json!([]) {
+        let wallet = asked(&home, &ledger, &["wallet"]).await;
+        let sum = accounted(&wallet).unwrap_or_default();
+        assert!(sum + settled <= came_in, "what has come back is locked no more: {wallet}");
         assert!(Instant::now() < until + PATIENCE, "it is not gone");
         sleep(Duration::from_millis(100)).await;
     }
-    let settled = first["paid_nano"].as_u64().unwrap();
     let closed = even(&home, &ledger, came_in, settled).await;
     assert_eq!((&closed["locked_nano"], &closed["reserve_nano"]), (&json!(0), &json!(0)));
     assert!(closed["channel_fees_nano"].as_u64() > wallet["channel_fees_nano"].as_u64());
@@ -121,4 +133,112 @@ async fn what_came_into_a_wallet_is_accounted_for_while_a_channel_lives_and_afte
     // And with a node again.
     let client = stopped.started(&ledger, &flags, &[]).await;
     even(&client.home(), &ledger, came_in, settled).await;
+}
+
+/// A verb's error output.
+async fn told(home: &Path, ledger: &Ledger, args: &[&str]) -> String {
+    let mut command = bombyx(home);
+    command.args(args).args(["--ledger", &ledger.url]);
+    let output = finish(command).await;
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dead_ledger_makes_no_balance_fresh_and_no_channel_closed() {
+    let ledger = Ledger::start().await;
+    let provider = Node::up(&ledger, &["--provide", EMBED, "--price-job", "0.01"], &[]).await;
+    let proxy = Proxy::before(&ledger.url).await;
+    let through = Ledger { url: proxy.base.clone(), chain: ledger.chain.clone() };
+    let flags = ["--gateway", "127.0.0.1:0", "--join", provider.address()];
+    let client = Node::up(&through, &flags, &[]).await;
+    client.embed().await;
+    let is_paid = |channel: &Value| channel["state"] == "open" && channel["paid_nano"] != 0;
+    let home = client.home();
+    let account = channel(&home, &through, is_paid).await["account"].as_str().unwrap().to_owned();
+    let alive = asked(&home, &through, &["wallet"]).await;
+    assert_eq!(alive["ledger_answers"], true, "{alive}");
+
+    proxy.set(|_| Some(Fault { kind: Kind::Cut, forwarded: false }));
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let wallet = asked(&home, &through, &["wallet"]).await;
+        assert_eq!(wallet["balance_nano"], alive["balance_nano"]);
+        if wallet["ledger_answers"] == false {
+            break;
+        }
+        assert!(Instant::now() < until, "{wallet}");
+        sleep(Duration::from_millis(200)).await;
+    }
+    for verb in ["wallet", "status"] {
+        let mut command = bombyx(&home);
+        command.arg(verb);
+        let text = String::from_utf8(finish(command).await.stdout).unwrap();
+        assert!(
+            text.contains(", as the ledger showed it ") && text.contains("; it does not answer now"),
+            "{text}"
+        );
+    }
+    let close = ["channels", "close", "--all"];
+    let mut command = bombyx(&home);
+    command.args(close);
+    assert_fails(&finish(command).await, 24, &["1 channel is not closed", &account]);
+
+    // Nor without a node; and once it answers, the channel is closed.
+    let stopped = client.stopped().await;
+    let mut command = bombyx(&home);
+    command.args(close).args(["--ledger", &through.url]);
+    assert_fails(&finish(command).await, 24, &["1 channel is not closed", &account]);
+    proxy.set(|_| None);
+    let mut command = bombyx(&stopped.home());
+    command.args(close).args(["--ledger", &through.url, "--join", provider.address()]);
+    let output = finish(command).await;
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && text.contains("closed: what was left"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_bill_of_a_second_ask_knows_what_was_locked_and_a_seller_what_a_close_took_from_it() {
+    let ledger = Ledger::start().await;
+    let provider = Node::up(&ledger, &["--provide", EMBED], &[]).await;
+    let dir = tempfile::tempdir().unwrap();
+    let home = dir.path().join("home");
+    for _ in 0..2 {
+        let output = finish(ask(&home, &ledger, provider.address(), &["--embed", "silk"])).await;
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && text.contains(" before, now "), "{text}");
+        assert!(!text.contains("unknown before"), "{text}");
+    }
+    let text = told(&home, &ledger, &["channels", "close", "--all", "--join", provider.address()]).await;
+    assert!(text.contains("closed: what was left"), "{text}");
+    let until = Instant::now() + PATIENCE;
+    while !provider.log().contains("what was due on it went back to its client") {
+        assert!(Instant::now() < until, "{}", provider.log());
+        sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// Serves a devnet of its own at this address until it is told to end.
+async fn devnet_at(address: &str) -> (Ledger, oneshot::Sender<()>) {
+    let (chain, listener) = (Devnet::new().unwrap(), TcpListener::bind(address).await.unwrap());
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let (end, ended) = oneshot::channel();
+    tokio::spawn(devnet::http::serve(chain.clone(), listener, async { ended.await.unwrap_or_default() }));
+    (Ledger { url, chain }, end)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gateway_whose_devnet_has_begun_anew_has_its_faucet_fill_the_wallet_again() {
+    let (ledger, end) = devnet_at("127.0.0.1:0").await;
+    let gateway = Node::up(&ledger, &["--gateway", "127.0.0.1:0"], &[]).await;
+    let wallet = asked(&gateway.home(), &ledger, &["wallet"]).await;
+    let wallet = parse_address(wallet["address"].as_str().unwrap()).unwrap();
+    assert!(ledger.chain.account(wallet).await.unwrap().balance > Nano::ZERO);
+    end.send(()).unwrap();
+    sleep(Duration::from_millis(300)).await;
+    let (anew, _end) = devnet_at(ledger.url.trim_start_matches("http://")).await;
+    let until = Instant::now() + PATIENCE;
+    while anew.chain.account(wallet).await.unwrap().balance == Nano::ZERO {
+        assert!(Instant::now() < until, "{}", gateway.log());
+        sleep(Duration::from_millis(100)).await;
+    }
 }

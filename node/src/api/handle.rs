@@ -12,7 +12,7 @@ use bombyx_protocol::io::OrderNews;
 use bombyx_protocol::market::ask::Ask;
 use bombyx_protocol::work::order::{ModelId, Order};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::pages::{PAGE_PATIENCE, Pages};
 use crate::driver::request::NodeRequest;
@@ -29,6 +29,8 @@ pub(crate) const NEWS_MAX: usize = 4_096;
 
 /// Between two looks at channels that close.
 const SETTLE_PAUSE: Duration = Duration::from_millis(50);
+/// How long the ledger may take to say that it is there.
+const CLOSE_LOOK: Duration = Duration::from_secs(5);
 /// Between two reminders to close what is still open.
 const SETTLE_REMIND: Duration = Duration::from_secs(5);
 
@@ -60,6 +62,12 @@ impl NodeHandle {
     #[must_use]
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
+    }
+
+    /// Returns whether the node still takes requests.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        !self.requests.is_closed()
     }
 
     /// Returns whether the ledger does not answer, as far as the node has noticed.
@@ -134,6 +142,7 @@ impl NodeHandle {
             status.ledger.balance_nano = balance.map(|(Nano(nano), _)| nano);
             status.ledger.balance_ago_s = balance.map(|(_, ago)| ago.as_secs());
         }
+        status.ledger.silent = self.ledger_is_silent();
         Ok(status)
     }
 
@@ -175,6 +184,23 @@ impl NodeHandle {
             }
         }
         Ok(closing)
+    }
+
+    /// Asks the ledger whether it is there to take the closes of these channels.
+    ///
+    /// # Errors
+    /// [`NodeError::NotClosed`] names them where it is not.
+    pub(crate) async fn check_closing(&self, closing: &[ChannelStatus]) -> Result<(), NodeError> {
+        if closing.is_empty() {
+            return Ok(());
+        }
+        let why = match timeout(CLOSE_LOOK, self.ledger.now_s()).await {
+            Ok(Ok(_)) => return Ok(()),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("not within {} s", CLOSE_LOOK.as_secs()),
+        };
+        let accounts = closing.iter().map(|channel| channel.account.clone()).collect();
+        Err(NodeError::NotClosed { accounts, why })
     }
 
     /// Closes every channel in both directions and waits until they are gone from the ledger. A channel that this node
@@ -291,7 +317,7 @@ impl NodeHandle {
     /// [`NodeError::NoPeers`] when they are not within the time given, with the last join that failed.
     pub async fn wait_for_peers(&self, wanted: usize, within: Duration) -> Result<(), NodeError> {
         let enough = self.net.wait_until(|status| status.peers.len() >= wanted);
-        match tokio::time::timeout(within, enough).await {
+        match timeout(within, enough).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(_)) => Err(NodeError::Stopped("swarm")),
             Err(_) => {

@@ -14,10 +14,10 @@ use bombyx_protocol::channel::terms::Address;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::driver::ledger::Sights;
-use crate::ledger::{ChannelLife, Ledger, LedgerError};
-use crate::status::ChannelStatus;
+use crate::driver::ledger::{Sight, Sights};
+use crate::ledger::{ChannelAccount, ChannelLife, Ledger, LedgerError};
 use crate::status::channels::{self, ChannelList, ChannelView, WALLET_TRANSACTIONS_MAX};
+use crate::status::{ChannelPhase, ChannelStatus, Direction};
 
 /// How long a value is shown before it is fetched anew, where the ledger does not count requests; twice [`PAUSES`] where it
 /// does.
@@ -41,6 +41,8 @@ enum Item {
     Balance(Address),
     /// The fees of the wallet's newest transactions.
     WalletFees(Address),
+    /// What the ledger has of a channel, where no look has shown it lately enough.
+    Channel(ChannelId),
     /// What a channel's account has paid.
     Life(ChannelId),
     /// The fees of the wallet's channels but for these: another list is another value, so that none is counted twice or not at
@@ -49,9 +51,10 @@ enum Item {
 }
 
 /// What was fetched.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 enum Told {
     Coins(Nano),
+    Channel(Option<Box<ChannelAccount>>),
     Life(ChannelLife),
 }
 
@@ -75,10 +78,34 @@ struct Value {
     wished: Option<Instant>,
 }
 
+/// Every value, and when a balance was first seen to be another one: a channel that was looked at before that may have paid into
+/// it.
+#[derive(Default)]
+struct Values {
+    items: BTreeMap<Item, Value>,
+    moved_at: Option<Instant>,
+}
+
+impl Values {
+    /// Takes what the ledger answered to a question that was asked at `at`, or that it did not.
+    fn take(&mut self, item: &Item, answer: Option<Option<Told>>, at: Instant) {
+        // What was wished for meanwhile wants a value of its own: coins have moved.
+        let wish = |value: &&mut Value| value.wished.is_none_or(|wished| wished <= at);
+        let Some(value) = self.items.get_mut(item).filter(wish) else { return };
+        value.wished = None;
+        let Some(told) = answer else { return };
+        let coins = |told: &Option<Told>| told.clone().and_then(Told::coins);
+        if matches!(item, Item::Balance(_)) && value.told.is_some() && coins(&value.told) != coins(&told) {
+            self.moved_at = Some(at);
+        }
+        (value.told, value.at) = (told, Some(at));
+    }
+}
+
 /// The values that pages show. Clones share them.
 #[derive(Clone)]
 pub(crate) struct Pages {
-    values: Arc<Mutex<BTreeMap<Item, Value>>>,
+    values: Arc<Mutex<Values>>,
     sights: Sights,
     /// Counts the wishes.
     wished: watch::Sender<u64>,
@@ -114,8 +141,9 @@ impl Pages {
         wallet: Option<Address>,
         within: Duration,
     ) -> ChannelList {
+        let moved_at = lock(&self.values).moved_at;
         let mut views = Vec::new();
-        let mut items = Vec::new();
+        let (mut items, mut looks) = (Vec::new(), Vec::new());
         let mut listed = BTreeSet::new();
         for channel in channels {
             let account = channels::account(&channel.account);
@@ -124,10 +152,22 @@ impl Pages {
             if let Some(sight) = &sight {
                 view.show(sight.state.as_ref(), sight.at.elapsed());
             }
-            views.push(view);
             listed.extend(account);
             let account = account.unwrap_or(ChannelId([0; 32]));
+            if is_behind(&view, sight.as_ref(), moved_at) {
+                looks.push((views.len(), Item::Channel(account), moved_at));
+            }
+            views.push(view);
             items.push((Item::Life(account), sight.map(|sight| sight.since)));
+        }
+        let looked: Vec<_> = looks.iter().map(|(_, item, since)| (item.clone(), *since)).collect();
+        for ((index, ..), told) in looks.iter().zip(self.shown(&looked, within).await) {
+            let view = views.get_mut(*index);
+            if let (Some(view), Some((Told::Channel(state), ago))) = (view, told)
+                && view.seen_ago_s.is_none_or(|seen_ago_s| ago.as_secs() <= seen_ago_s)
+            {
+                view.show(state.as_deref(), ago);
+            }
         }
         let moved = self.sights.called_at();
         items.extend(wallet.map(|address| (Item::WalletFees(address), moved)));
@@ -147,7 +187,7 @@ impl Pages {
 
     /// Coins have moved: what was fetched before is not shown any more.
     pub(crate) fn forget(&self) {
-        lock(&self.values).clear();
+        lock(&self.values).items.clear();
     }
 
     /// Returns the values, as fresh as they can be had in a moment. Each must be from after the
@@ -171,8 +211,8 @@ impl Pages {
         }
         let values = lock(&self.values);
         let value = |(item, _): &(Item, Option<Instant>)| {
-            let value = values.get(item)?;
-            Some((value.told?, value.at?.elapsed()))
+            let value = values.items.get(item)?;
+            Some((value.told.clone()?, value.at?.elapsed()))
         };
         items.iter().map(value).collect()
     }
@@ -180,6 +220,7 @@ impl Pages {
     /// Wishes for those that are not fresh; returns how many these are.
     fn wish(&self, items: &[(Item, Option<Instant>)]) -> usize {
         let mut values = lock(&self.values);
+        let values = &mut values.items;
         let mut missing = 0;
         let mut new = false;
         for (item, since) in items {
@@ -192,7 +233,7 @@ impl Pages {
             }
             let value = values.entry(item.clone()).or_default();
             let life = match item {
-                Item::Balance(_) | Item::WalletFees(_) | Item::Life(_) => self.fresh,
+                Item::Balance(_) | Item::WalletFees(_) | Item::Channel(_) | Item::Life(_) => self.fresh,
                 Item::FeesOfOthers(_) => self.fresh.max(OTHERS_FRESH),
             };
             let fresh =
@@ -203,7 +244,6 @@ impl Pages {
                 value.wished.get_or_insert_with(Instant::now);
             }
         }
-        drop(values);
         if new {
             self.wished.send_modify(|count| *count += 1);
         }
@@ -211,14 +251,22 @@ impl Pages {
     }
 }
 
-fn lock(values: &Mutex<BTreeMap<Item, Value>>) -> std::sync::MutexGuard<'_, BTreeMap<Item, Value>> {
+/// Returns whether what the last look has shown of a channel that this node pays on may be older than its wallet's balance: there
+/// was none, it closes, or the balance has changed since. A deposit would else be listed as locked that has come back.
+fn is_behind(view: &ChannelView, sight: Option<&Sight>, moved_at: Option<Instant>) -> bool {
+    let is_paying = view.channel.direction == Direction::Paying;
+    let is_closing = view.channel.state == ChannelPhase::Closing;
+    is_paying && sight.is_none_or(|sight| is_closing || moved_at.is_some_and(|moved_at| sight.at < moved_at))
+}
+
+fn lock(values: &Mutex<Values>) -> std::sync::MutexGuard<'_, Values> {
     values.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Fetches what is wished for, one value after the other, until nobody can wish any more.
 async fn fetch(
     ledger: Ledger,
-    values: Arc<Mutex<BTreeMap<Item, Value>>>,
+    values: Arc<Mutex<Values>>,
     mut wishes: watch::Receiver<u64>,
     done: watch::Sender<u64>,
     pause: Duration,
@@ -233,14 +281,15 @@ async fn fetch(
         };
         let at = Instant::now();
         let fetched = timeout(FETCH_WAIT, one(&ledger, &item)).await;
-        // What was wished for meanwhile wants a value of its own: coins have moved.
-        let wish = |value: &&mut Value| value.wished.is_none_or(|wished| wished <= at);
-        if let Some(value) = lock(&values).get_mut(&item).filter(wish) {
-            value.wished = None;
-            match fetched {
-                Ok(Ok(told)) => (value.told, value.at) = (told, Some(at)),
-                Ok(Err(error)) => tracing::debug!(%error, "a value for a page could not be fetched"),
-                Err(_) => tracing::debug!("a value for a page did not come in time"),
+        match fetched {
+            Ok(Ok(told)) => lock(&values).take(&item, Some(told), at),
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "a value for a page could not be fetched");
+                lock(&values).take(&item, None, at);
+            }
+            Err(_) => {
+                tracing::debug!("a value for a page did not come in time");
+                lock(&values).take(&item, None, at);
             }
         }
         done.send_modify(|count| *count += 1);
@@ -249,9 +298,9 @@ async fn fetch(
 }
 
 /// Returns the balance before fees, and what was never fetched before what is old.
-fn next_wish(values: &Mutex<BTreeMap<Item, Value>>) -> Option<Item> {
+fn next_wish(values: &Mutex<Values>) -> Option<Item> {
     let values = lock(values);
-    let wished = values.iter().filter(|(_, value)| value.wished.is_some());
+    let wished = values.items.iter().filter(|(_, value)| value.wished.is_some());
     let order = |(item, value): &(&Item, &Value)| (!matches!(item, Item::Balance(_)), value.at);
     wished.min_by_key(order).map(|(item, _)| item.clone())
 }
@@ -262,6 +311,9 @@ async fn one(ledger: &Ledger, item: &Item) -> Result<Option<Told>, LedgerError> 
         Item::Balance(address) => Ok(Some(Told::Coins(ledger.balance(*address).await?))),
         Item::WalletFees(address) => {
             Ok(Some(Told::Coins(ledger.fees_paid(*address, WALLET_TRANSACTIONS_MAX).await?)))
+        }
+        Item::Channel(account) => {
+            Ok(Some(Told::Channel(ledger.channel(account.address()).await?.map(Box::new))))
         }
         Item::Life(account) => Ok(ledger.life(*account).await?.map(Told::Life)),
         Item::FeesOfOthers(listed) => {

@@ -121,6 +121,7 @@ pub async fn start_showing(
             wallet: address.to_string(),
             balance_nano: None,
             balance_ago_s: None,
+            silent: false,
         },
         requests: inbox,
         client,

@@ -156,6 +156,8 @@ async fn until_closed(node: &VerbNode, printer: Printer) -> Result<(), NodeError
             return Ok(());
         };
         if Instant::now() >= until {
+            // It says so where it is the ledger that is away.
+            node.pages.post::<Vec<ChannelStatus>>("/channels/close", &()).await?;
             printer.note(&format!(
                 "not closed yet: a provider that is away has {left_s} s to answer. The rest comes back when a node runs in this \
                  home after that time; this command does it"
@@ -231,18 +233,23 @@ fn text(list: &ChannelList, coin: &CoinName) -> String {
     if list.channels.is_empty() {
         return "there is no channel".into();
     }
-    let oldest_s = list.channels.iter().filter_map(|view| view.seen_ago_s).max().unwrap_or(0);
-    let ago = if oldest_s < WORTH_SAYING_S {
-        String::new()
-    } else {
-        format!("; as the ledger showed it {oldest_s} s ago or later")
-    };
     format!(
-        "{}\namounts in {coin}; {} locked by this node's deposits,\nfees so far {}{ago}",
+        "{}\namounts in {coin}; {} locked by this node's deposits,\nfees so far {}{}",
         list.channels.iter().map(entry).collect::<Vec<_>>().join("\n"),
         list.locked_words(coin),
-        fees(list, coin)
+        fees(list, coin),
+        age(list)
     )
+}
+
+/// Returns how old the oldest of what is shown of channels is, in words, where that is worth saying.
+pub(super) fn age(list: &ChannelList) -> String {
+    match list.channels.iter().filter_map(|view| view.seen_ago_s).max() {
+        Some(oldest_s) if oldest_s >= WORTH_SAYING_S => {
+            format!("; as the ledger showed it {oldest_s} s ago or later")
+        }
+        Some(_) | None => String::new(),
+    }
 }
 
 /// Returns the fees of channels and wallet in words.

@@ -18,6 +18,8 @@ const CHANNELS: u64 = 8;
 const SURPLUS: Nano = Nano(50_000_000);
 /// Between two questions to a ledger that does not answer.
 const RETRY_PAUSE: Duration = Duration::from_secs(2);
+/// Between two looks whether a devnet has begun anew.
+const KEEP_PAUSE: Duration = Duration::from_secs(5);
 /// Until the faucet has answered.
 const FAUCET_WAIT: Duration = Duration::from_secs(10);
 
@@ -54,6 +56,26 @@ pub(super) async fn ensure(
         }
     });
     Ok(())
+}
+
+/// Has the faucet fill the wallet again whenever its devnet has begun anew, for as long as the node runs: nobody else would notice
+/// that all coins are gone.
+pub(super) fn keep(node: &NodeHandle, config: &NodeConfig, printer: Printer) {
+    if config.ledger.network != LedgerNetwork::Devnet {
+        return;
+    }
+    let (node, config) = (node.clone(), config.clone());
+    tokio::spawn(async move {
+        while node.is_running() {
+            sleep(KEEP_PAUSE).await;
+            let Some(wallet) = node.ledger().wallet_address() else { return };
+            // A wallet from which everything was sent stands on the ledger all the same.
+            let is_new = node.ledger().is_unused(wallet).await.unwrap_or(false);
+            if is_new && let Err(error) = ensure_of(&node, &config, printer).await {
+                tracing::debug!(%error, "the faucet gives nothing");
+            }
+        }
+    });
 }
 
 async fn ensure_of(node: &NodeHandle, config: &NodeConfig, printer: Printer) -> Result<(), NodeError> {

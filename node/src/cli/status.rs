@@ -10,7 +10,7 @@ use super::reach;
 use crate::error::NodeError;
 use crate::ledger::CoinName;
 use crate::ledger::clock::clock;
-use crate::status::{DueStatus, Status, Unpaid};
+use crate::status::{DueStatus, LedgerStatus, Status, Unpaid};
 
 /// From how many seconds on the age of what the ledger said is shown.
 pub(super) const WORTH_SAYING_S: u64 = 10;
@@ -24,6 +24,15 @@ pub(super) async fn run(home: &Path, printer: Printer) -> Result<(), NodeError> 
 /// Returns a number of things in words.
 fn count(number: u64, thing: &str) -> String {
     format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
+}
+
+/// Returns a balance in words: how old it is where that is worth saying, and that the ledger does not answer.
+pub(super) fn balance(nano: Option<u64>, ago_s: Option<u64>, is_silent: bool, coin: &CoinName) -> String {
+    let Some(nano) = nano else { return "unknown (the ledger does not answer)".into() };
+    let old = ago_s.filter(|ago_s| is_silent || *ago_s >= WORTH_SAYING_S);
+    let old = old.map_or_else(String::new, |ago_s| format!(", as the ledger showed it {ago_s} s ago"));
+    let silent = if is_silent { "; it does not answer now" } else { "" };
+    format!("{}{old}{silent}", coin.amount(Nano(nano)))
 }
 
 /// Debtors that a line names.
@@ -75,14 +84,10 @@ fn text(status: &Status) -> String {
         ),
     ];
     lines.extend(status.addresses.iter().map(|address| format!("join      {address}")));
-    let balance = status
-        .ledger
-        .balance_nano
-        .map_or("unknown (the ledger does not answer)".into(), |nano| coin.amount(Nano(nano)));
     lines.push(format!("ledger    {} (network {})", status.ledger.url, status.ledger.network_id));
-    let ago = status.ledger.balance_ago_s.filter(|ago_s| *ago_s >= WORTH_SAYING_S);
-    let ago = ago.map_or_else(String::new, |ago_s| format!(" ({ago_s} s ago)"));
-    lines.push(format!("wallet    {}, {balance}{ago}", status.ledger.wallet_words()));
+    let LedgerStatus { balance_nano, balance_ago_s, silent, .. } = status.ledger;
+    let balance = balance(balance_nano, balance_ago_s, silent, coin);
+    lines.push(format!("wallet    {}, {balance}", status.ledger.wallet_words()));
     let since = format!("{} UTC", clock(u32::try_from(status.started_s).unwrap_or(u32::MAX)));
     if let Some(provider) = &status.provider {
         lines.push(format!(
@@ -194,7 +199,8 @@ mod tests {
                 coin: CoinName::default(),
                 wallet: format!("0:{hash}"),
                 balance_nano: Some(1),
-                balance_ago_s: None,
+                balance_ago_s: Some(73),
+                silent: true,
             },
             channels: vec![
                 channel(Direction::Earning, ChannelPhase::Open),
@@ -204,6 +210,7 @@ mod tests {
         let text = text(&status);
         for words in [
             "1 peer,",
+            ", 0.000000001 TON, as the ledger showed it 73 s ago; it does not answer now",
             "sold      1 job since 2026-09-21 14:13:20 UTC (0 given up)",
             "market    heard 31 calls, bid on 30, won 2 (1 paid above the bid, by 4.1 % on average); 27 times outscored by a lower price or a faster answer, by 1.2 % on average",
             "; 1 times too late for the call",

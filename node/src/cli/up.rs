@@ -111,6 +111,7 @@ async fn announce(config: &NodeConfig, node: &NodeHandle, printer: Printer) -> R
     let admin = admin::serve(node.clone(), &config.home).await?;
     let gateway = if config.gateway.enabled {
         coins::ensure(node, config, printer).await?;
+        coins::keep(node, config, printer);
         Some(http::serve(node.clone(), &config.gateway).await?)
     } else {
         None

@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::print::Printer;
-use super::{channels, own, reach, values};
+use super::{channels, own, reach, status, values};
 use crate::api::connect::reach_ledger;
 use crate::error::NodeError;
 use crate::home::STORE;
@@ -70,6 +70,10 @@ struct WalletReport {
     address: String,
     friendly: String,
     balance_nano: Option<u64>,
+    /// How many seconds ago the ledger has said so.
+    balance_ago_s: Option<u64>,
+    /// Whether it answers.
+    ledger_answers: bool,
     /// What this node's deposits hold; nothing while the ledger does not answer.
     locked_nano: Option<u64>,
     /// What the accounts of these channels hold beside, for their closes.
@@ -110,12 +114,12 @@ impl WalletArgs {
 }
 
 async fn show(home: &Path, config: &NodeConfig, printer: Printer) -> Result<(), NodeError> {
-    let (address, balance, ledger) = match reach::running(home).await {
+    let (address, (balance, ago_s, answers), ledger) = match reach::running(home).await {
         Ok(node) => {
             let told = node.status.ledger;
             let address = parse_address(&told.wallet)
                 .ok_or_else(|| NodeError::Bug("the node names a wallet that is no address".into()))?;
-            (address, told.balance_nano, told.url)
+            (address, (told.balance_nano, told.balance_ago_s, !told.silent), told.url)
         }
         Err(NodeError::NotRunning { .. }) => {
             let keys = Keys::load(home)?;
@@ -129,7 +133,7 @@ async fn show(home: &Path, config: &NodeConfig, printer: Printer) -> Result<(), 
                 }
                 Err(_) => None,
             };
-            (address, balance, config.ledger.url.clone())
+            (address, (balance, balance.map(|_| 0), balance.is_some()), config.ledger.url.clone())
         }
         Err(error) => return Err(error),
     };
@@ -143,6 +147,8 @@ async fn show(home: &Path, config: &NodeConfig, printer: Printer) -> Result<(), 
         address: address.to_string(),
         friendly: friendly(address, test_network),
         balance_nano: balance,
+        balance_ago_s: ago_s,
+        ledger_answers: answers,
         locked_nano: list.locked().map(|Nano(nano)| nano),
         reserve_nano: list.reserved().map(|Nano(nano)| nano),
         locked_in: paying().count(),
@@ -153,8 +159,7 @@ async fn show(home: &Path, config: &NodeConfig, printer: Printer) -> Result<(), 
         ledger,
     };
     printer.data(&shown, || {
-        let unknown = || "unknown (the ledger does not answer)".into();
-        let balance = shown.balance_nano.map_or_else(unknown, |nano| shown.coin.amount(Nano(nano)));
+        let balance = status::balance(balance, ago_s, !answers, &shown.coin);
         let locked = match shown.locked_in {
             0 => "nothing: there is no channel that this node pays on".into(),
             count => format!(
@@ -166,9 +171,10 @@ async fn show(home: &Path, config: &NodeConfig, printer: Printer) -> Result<(), 
             ),
         };
         format!(
-            "address  {}\n         {}\nbalance  {balance}\nlocked   {locked}\nfees     so far {}\nledger   {}",
+            "address  {}\n         {}\nbalance  {balance}\nlocked   {locked}{}\nfees     so far {}\nledger   {}",
             shown.friendly,
             shown.address,
+            channels::age(&list),
             channels::fees(&list, &shown.coin),
             shown.ledger
         )

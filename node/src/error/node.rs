@@ -115,6 +115,19 @@ pub enum NodeError {
         /// The last join address that failed, and why.
         last: Option<String>,
     },
+    /// Channels are to be closed, and the ledger does not answer.
+    #[error(
+        "the ledger does not answer ({why}), and until it does, {} {} not closed: {}",
+        .accounts.len(),
+        if .accounts.len() == 1 { "channel is" } else { "channels are" },
+        .accounts.join(", ")
+    )]
+    NotClosed {
+        /// Their accounts.
+        accounts: Vec<String>,
+        /// Why it does not answer.
+        why: String,
+    },
     /// No node runs in that home, or it does not answer.
     #[error("no running node is found in {home}: {why}")]
     NotRunning {
@@ -199,6 +212,7 @@ impl NodeError {
             Self::Name(NameError::Ambiguous { .. }) => ExitKind::Usage,
             Self::Runtime(error) => runtime_code(error),
             Self::Ledger(error) => ledger_code(error),
+            Self::NotClosed { .. } => ExitKind::Ledger,
             Self::Order(failure) | Self::Unsold { why: failure, .. } => Meaning::of(failure).exit,
             Self::WrongKind { .. } => ExitKind::Order,
             Self::NoPeers { .. } => ExitKind::NoPeer,
@@ -217,6 +231,9 @@ impl NodeError {
             Self::Usage(_) => "`bombyx help` shows verbs and flags".into(),
             Self::Channel(_) => "`bombyx channels` lists the channels and how far each is in its life".into(),
             Self::Denied { hint, .. } => hint.clone(),
+            Self::NotClosed { .. } => {
+                "a node that runs in this home closes them once the ledger answers; where none runs, give the command again then".into()
+            }
             Self::Config(ConfigError::NoHome) => "name a directory with --home or BOMBYX_HOME".into(),
             Self::Config(_) => "correct it, or delete the file: without it every key has its default".into(),
             Self::Keys(KeysError::Exposed { path, mode: _ }) => format!(

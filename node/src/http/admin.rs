@@ -43,6 +43,7 @@ use crate::error::NodeError;
 use crate::error::exit::ExitKind;
 use crate::home::{TOKEN, keys};
 use crate::ledger::parse_address;
+use crate::status::ChannelPhase;
 use crate::status::channels::{self, ChannelError, ChannelList};
 use crate::status::payee::{PayeeCard, PayeeCardError};
 
@@ -200,12 +201,18 @@ async fn list(State(node): State<NodeHandle>) -> Result<Json<ChannelList>, NodeE
 }
 
 async fn close_all(State(node): State<NodeHandle>) -> Result<Response, NodeError> {
-    Ok(Json(node.close_channels().await?).into_response())
+    let closing = node.close_channels().await?;
+    let mut open = node.channels().await?;
+    open.retain(|channel| channel.state != ChannelPhase::Closed);
+    node.check_closing(&open).await?;
+    Ok(Json(closing).into_response())
 }
 
 async fn close(State(node): State<NodeHandle>, Path(name): Path<String>) -> Result<Response, NodeError> {
     let account = known(&name)?;
-    Ok(Json(node.close_channel(account).await?).into_response())
+    let closing = node.close_channel(account).await?;
+    node.check_closing(std::slice::from_ref(&closing)).await?;
+    Ok(Json(closing).into_response())
 }
 
 async fn open(State(node): State<NodeHandle>, Json(open): Json<OpenRequest>) -> Result<Response, NodeError> {

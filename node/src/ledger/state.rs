@@ -136,6 +136,15 @@ impl Ledger {
         Ok(self.chain.account(address).await?.balance)
     }
 
+    /// Returns whether an account holds nothing and has no contract: the ledger has never seen it, or has begun anew.
+    ///
+    /// # Errors
+    /// [`LedgerError::Chain`].
+    pub async fn is_unused(&self, address: Address) -> Result<bool, LedgerError> {
+        let account = self.chain.account(address).await?;
+        Ok(account.balance == Nano::ZERO && account.contract.is_none())
+    }
+
     /// Returns the chain time in unix seconds, as of the newest block.
     ///
     /// # Errors

@@ -271,6 +271,8 @@ pub struct LedgerStatus {
     pub balance_nano: Option<u64>,
     /// How many seconds ago the ledger has said so.
     pub balance_ago_s: Option<u64>,
+    /// Whether it does not answer, as far as this node has noticed.
+    pub silent: bool,
 }
 
 impl LedgerStatus {

@@ -27,4 +27,4 @@ mod tests;
 mod watched;
 
 pub(crate) use self::service::LedgerService;
-pub(crate) use self::watched::{Sights, core_state};
+pub(crate) use self::watched::{Sight, Sights, core_state};
