@@ -35,10 +35,13 @@ impl Progress {
             return None;
         }
         let why = self.why_silent(now, shared);
-        self.obstacle = Some(why);
         shared.outbox.order_news(id, OrderNews::Bids(Vec::new()));
-        // Silence of a part says little: only that of everybody counts.
+        // Silence of a part says little: only that of everybody counts, and of whoever had time to speak.
         let was_last = self.invited >= Share::ALL;
+        let had_time = now >= self.called_at + shared.config.bid_window;
+        if why != Failure::NoBids || (was_last && had_time) {
+            self.obstacle = Some(why);
+        }
         self.widen();
         let is_unsold = matches!(why, Failure::NotConnected | Failure::NoSeller { .. });
         if !was_last || (is_unsold && self.unanswered > 0) {
@@ -93,7 +96,9 @@ impl Progress {
         // A part of the crowd says little of the rest.
         let all_say_so = is_only && self.invited >= Share::ALL && self.last_failure.is_none_or(passes);
         let ends = all_say_so && is_hopeless;
-        let full = ends.then(|| self.full(now, shared));
+        // Who has no time to read it however idle has none for it later: no appointment would be kept.
+        let is_too_long = late.iter().all(|bid| bid.reading >= self.order.deadline);
+        let full = (ends && !is_too_long).then(|| self.full(now, shared));
         let come_back_s = if let Some(Failure::Full { come_back_s, .. }) = full { come_back_s } else { 0 };
         for bid in late {
             let release = Release {
@@ -101,6 +106,10 @@ impl Progress {
                 ..Release::of(call, ReleaseReason::TooLate)
             };
             shared.outbox.send_to_provider(bid.provider, ToProvider::Release(release));
+        }
+        if is_too_long {
+            self.obstacle = Some(Failure::Deadline);
+            return ends.then_some(Failure::Deadline);
         }
         // Where it does not end now, the appointment is made when it does.
         self.obstacle = full.or(Some(Failure::Full { bids: 0, come_back_s: 0 }));

@@ -163,7 +163,9 @@ impl Progress {
                 self.full(now, shared)
             }
             (None, Some(Failure::LeftAlone { .. })) => Failure::left_alone(now, self.asked_again_at),
-            (failure, obstacle) => failure.or(obstacle).unwrap_or(Failure::NoBids),
+            // A bid is in, and no time is left for its job.
+            (None, _) if !self.candidates.is_empty() => Failure::Deadline,
+            (failure, obstacle) => failure.or(obstacle).unwrap_or(Failure::Deadline),
         }
     }
 

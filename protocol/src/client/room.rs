@@ -11,6 +11,8 @@ pub(super) struct LateBid {
     pub(super) provider: NodeId,
     /// Until its first token, by the bidder's word.
     pub(super) wait: Span,
+    /// Of that, to read the input.
+    pub(super) reading: Span,
     /// After how long the order may come back.
     late: Span,
     /// How long the job takes by the bidder's word.
@@ -30,6 +32,7 @@ impl LateBid {
         Self {
             provider: bid.provider,
             wait: Span::from_ms(u64::from(bid.start_ms).saturating_add(reading)),
+            reading: Span::from_ms(reading),
             late: Span::from_ms(late),
             job: Span::from_ms(job),
         }

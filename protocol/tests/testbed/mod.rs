@@ -110,6 +110,8 @@ pub struct Testbed {
     pub to_providers: BTreeMap<&'static str, u32>,
     /// Slots of what is offered from now on.
     pub slots: u16,
+    /// Input tokens that it says it reads in a second.
+    pub read_tps: u32,
     /// Its context, and its longest answer.
     pub context_tokens: u32,
     hosts: BTreeMap<NodeId, Host>,
@@ -144,6 +146,7 @@ impl Testbed {
             outsiders: BTreeMap::new(),
             to_providers: BTreeMap::new(),
             slots: 4,
+            read_tps: u32::MAX,
             context_tokens: 4_096,
             hosts: BTreeMap::new(),
             queue: BTreeMap::new(),
@@ -209,7 +212,7 @@ impl Testbed {
             weights: Weights::DEFAULT,
             slots: self.slots,
             start_ms: 10,
-            read_tps: u32::MAX,
+            read_tps: self.read_tps,
             write_tps: u32::try_from(1_000_000 / token_us.max(1)).unwrap(),
             context_tokens: self.context_tokens,
             output_max: self.context_tokens,

@@ -1,0 +1,139 @@
+//! Why an order failed is what stood in its way, also where size, budget or time are at their edge.
+#![allow(clippy::unwrap_used)]
+
+mod testbed;
+
+use bombyx_protocol::amount::Nano;
+use bombyx_protocol::ident::NodeId;
+use bombyx_protocol::io::Failure;
+use bombyx_protocol::time::Span;
+use bombyx_protocol::work::order::{Task, TaskKind};
+use bombyx_protocol::work::price::Price;
+use testbed::{CALM, MODEL, Testbed, ceiling, chat, price};
+
+const COIN: Nano = Nano(1_000_000_000);
+const MINUTE: Span = Span::from_s(60);
+
+fn asks() -> Price {
+    price(400_000)
+}
+
+fn embed(texts: usize) -> Task {
+    Task::Embed { inputs: vec!["silk".into(); texts] }
+}
+
+fn tasks() -> Vec<Task> {
+    vec![chat("x", 1), chat("x", 31), chat("count for me", 100), embed(1), embed(200)]
+}
+
+/// How well a client knows the market when its order comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Market {
+    Empty,
+    Unknown,
+    Sought,
+    Leased,
+}
+
+/// A client, and an idle seller of what the task asks for, if there is one.
+fn market(market: Market, task: &Task) -> (Testbed, NodeId) {
+    let mut testbed = Testbed::new(1, CALM);
+    let client = testbed.client(1, Nano(10 * COIN.0));
+    if market != Market::Empty {
+        let provider = testbed.provider(1, asks(), 10_000);
+        testbed.offer(provider, asks(), task.kind(), MODEL);
+    }
+    match market {
+        Market::Empty | Market::Unknown => {}
+        Market::Sought => testbed.seek(client),
+        Market::Leased => {
+            testbed.order(client, 99, task.clone(), COIN, MINUTE);
+            testbed.run(MINUTE, |testbed| testbed.outcome(99).end.is_some());
+            testbed.run(Span::from_s(3), |_| false);
+        }
+    }
+    (testbed, client)
+}
+
+/// Why an order fails, if it does.
+fn why(at: Market, task: &Task, budget: Nano, deadline_ms: u64) -> Option<Failure> {
+    let (mut testbed, client) = market(at, task);
+    testbed.order(client, 1, task.clone(), budget, Span::from_ms(deadline_ms));
+    testbed.run(MINUTE, |testbed| testbed.outcome(1).end.is_some());
+    testbed.outcome(1).end.unwrap().err().map(|(why, _)| why)
+}
+
+/// (MK-15) Whether a seller is known, or has bid, or holds a lease: it is time that it lacks, and no seller.
+#[test]
+fn an_order_without_time_for_a_seller_that_is_there_fails_as_deadline() {
+    for task in tasks() {
+        for at in [Market::Unknown, Market::Sought, Market::Leased] {
+            for deadline_ms in [0, 1, 100, 399, 410, 1_000] {
+                let why = why(at, &task, COIN, deadline_ms);
+                assert!(
+                    why.is_none_or(|why| why == Failure::Deadline),
+                    "{task:?}, {at:?}, {deadline_ms} ms: {why:?}"
+                );
+            }
+        }
+    }
+}
+
+/// (MK-15)
+#[test]
+fn that_nobody_bids_is_said_where_everybody_had_time_to() {
+    for task in tasks() {
+        assert_eq!(why(Market::Empty, &task, COIN, 5_000), Some(Failure::NoBids));
+        assert_eq!(
+            why(Market::Empty, &task, COIN, 1_000),
+            Some(Failure::Deadline),
+            "not everybody was asked"
+        );
+    }
+}
+
+/// (MK-13) Also where a lease stands, and where the budget pays for some tokens and not for a receipt.
+#[test]
+fn a_budget_that_is_a_nano_short_is_what_is_said_and_one_that_is_not_buys() {
+    for task in tasks() {
+        let cost = ceiling(asks(), &task);
+        for at in [Market::Unknown, Market::Sought, Market::Leased] {
+            assert_eq!(why(at, &task, cost, 10_000), None, "{task:?}, {at:?}");
+            let is_shortened = task.output_tokens_max() > 40;
+            for budget in [Nano(0), Nano(1), Nano(cost.0 - 1)] {
+                let short = why(at, &task, budget, 10_000);
+                let expected = Failure::OverBudget { lowest: cost };
+                let buys = is_shortened && budget.0 > 1;
+                assert_eq!(short, (!buys).then_some(expected), "{task:?}, {at:?}, {budget}");
+            }
+        }
+    }
+}
+
+/// (MK-50) However idle, it has no time to read it: to come back would not help.
+#[test]
+fn an_input_that_takes_longer_to_read_than_the_order_has_is_no_matter_of_room() {
+    let task = chat(&"x".repeat(3_000), 20);
+    for (read_tps, deadline_s, expected) in [(100, 10, Some(Failure::Deadline)), (1_000, 10, None)] {
+        let mut testbed = Testbed::new(1, CALM);
+        testbed.read_tps = read_tps;
+        let client = testbed.client(1, Nano(10 * COIN.0));
+        let provider = testbed.provider(1, asks(), 10_000);
+        testbed.slow_reading(provider, read_tps / 100, None);
+        testbed.order(client, 1, task.clone(), COIN, Span::from_s(deadline_s));
+        testbed.run(MINUTE, |testbed| testbed.outcome(1).end.is_some());
+        let outcome = testbed.outcome(1);
+        assert_eq!(outcome.end.unwrap().err().map(|(why, _)| why), expected, "{read_tps}");
+    }
+}
+
+/// (MK-49)
+#[test]
+fn a_task_of_the_other_kind_is_told_as_that_however_small() {
+    let (mut testbed, client) = market(Market::Sought, &embed(1));
+    testbed.order(client, 1, chat("x", 1), COIN, Span::from_s(10));
+    testbed.run(MINUTE, |testbed| testbed.outcome(1).end.is_some());
+    let why = testbed.outcome(1).end.unwrap().unwrap_err().0;
+    assert!(matches!(why, Failure::Refused(_)), "{why:?}");
+    assert_eq!(embed(1).kind(), TaskKind::Embed);
+}
