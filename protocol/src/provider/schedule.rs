@@ -178,7 +178,8 @@ impl Provider {
         self.abandon_late(now);
         let clientele = &self.admission.clientele;
         let has_paid = |node: &NodeId| clientele.has_ever_paid(node);
-        let learnt = self.earnings.learn(now, terms, origin, has_paid, &mut self.outbox)?;
+        let is_in_use = |account: &ChannelId| self.jobs.on(account).next().is_some();
+        let learnt = self.earnings.learn(now, terms, origin, (has_paid, is_in_use), &mut self.outbox)?;
         if let Some(other) = learnt.in_place_of {
             self.displaced(now, &other, origin.prefix);
         }

@@ -193,7 +193,7 @@ impl Earnings {
         now: Time,
         terms: ChannelTerms,
         origin: Origin,
-        has_paid: impl Fn(&NodeId) -> bool,
+        (has_paid, is_in_use): (impl Fn(&NodeId) -> bool, impl Fn(&ChannelId) -> bool),
         out: &mut Outbox,
     ) -> Result<TaskChannel, Refusal> {
         let payee = self.payee;
@@ -205,8 +205,9 @@ impl Earnings {
         let account = terms.id();
         // The account is a hash of the terms, so that those of a known channel have been checked.
         if let Some(known) = self.channels.get_mut(&account) {
-            if known.earner.client() != origin.node {
-                // Vouchers of one channel come from one client: a stranger could only confuse the count.
+            // Vouchers of one channel come from one client. Its terms are on the ledger for everybody to read: who has named them and
+            // paid nothing keeps nobody out.
+            if known.earner.client() != origin.node && (is_in_use(&account) || !known.pass_to(origin, out)) {
                 return Err(Refusal::ChannelTerms);
             }
             if known.earner.is_ending() {
