@@ -171,7 +171,7 @@ mod tests {
             };
             let origin = Origin { node: NodeId([9; 32]), prefix: Prefix::UNKNOWN };
             let out = &mut self.out;
-            self.earnings.learn(now, terms, origin, |_| true, out).map(|learnt| learnt.account)
+            self.earnings.learn(now, terms, origin, (|_| true, |_| false), out).map(|learnt| learnt.account)
         }
 
         fn fund(&mut self, account: ChannelId, epoch: u64) {
