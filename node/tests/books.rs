@@ -215,6 +215,22 @@ async fn the_bill_of_a_second_ask_knows_what_was_locked_and_a_seller_what_a_clos
         assert!(Instant::now() < until, "{}", provider.log());
         sleep(Duration::from_millis(100)).await;
     }
+
+    // Its own close gives it up as well, and says so at once.
+    assert!(finish(ask(&home, &ledger, provider.address(), &["--embed", "silk"])).await.status.success());
+    let until = Instant::now() + PATIENCE;
+    let due = |status: &Value| status["provider"]["due"][0]["why"] == "too_little";
+    loop {
+        let mut status = bombyx(&provider.home());
+        status.args(["--json", "status"]);
+        if due(&last_object(&finish(status).await)) {
+            break;
+        }
+        assert!(Instant::now() < until, "nothing is due");
+        sleep(Duration::from_millis(100)).await;
+    }
+    let text = told(&provider.home(), &ledger, &["channels", "close", "--all"]).await;
+    assert!(text.contains("is closing") && text.contains("go back to its client"), "{text}");
 }
 
 /// Serves a devnet of its own at this address until it is told to end.

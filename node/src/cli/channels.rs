@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::ident::Identity;
+use bombyx_protocol::limits::PAYOUT_MIN;
 use clap::{Args, Subcommand};
 use tokio::time::{Instant, sleep};
 
@@ -125,6 +126,7 @@ impl ChannelsArgs {
 }
 
 async fn close_all(node: &VerbNode, printer: Printer) -> Result<(), NodeError> {
+    let list = node.pages.get("/channels").await?;
     let closing: Vec<ChannelStatus> = node.pages.post("/channels/close", &()).await?;
     let accounts = closing.iter().map(|channel| format!("channel {} is closing", channel.account));
     let lines = || match closing.len() {
@@ -132,12 +134,33 @@ async fn close_all(node: &VerbNode, printer: Printer) -> Result<(), NodeError> {
         _ => accounts.collect::<Vec<_>>().join("\n"),
     };
     printer.data(&closing, lines);
+    name_losses(&list, &closing, &node.pages.status.ledger.coin, printer);
     until_closed(node, printer).await
 }
 
+/// Says what a close takes from who earned it: so little that it is sent to nobody. (`CH-26`)
+fn name_losses(list: &ChannelList, closing: &[ChannelStatus], coin: &CoinName, printer: Printer) {
+    let is_closing = |view: &&ChannelView| {
+        view.channel.direction == Direction::Earning
+            && closing.iter().any(|channel| channel.account == view.channel.account)
+    };
+    for view in list.channels.iter().filter(is_closing) {
+        let due = Nano(view.channel.paid_nano.saturating_sub(view.settled_nano.unwrap_or(0)));
+        if due > Nano::ZERO && due < PAYOUT_MIN {
+            printer.note(&format!(
+                "channel {}: the {} that are due on it go back to its client, as a close pays less than {PAYOUT_MIN} coins to nobody",
+                view.channel.account,
+                coin.amount(due)
+            ));
+        }
+    }
+}
+
 async fn close_one(node: &VerbNode, path: String, printer: Printer) -> Result<(), NodeError> {
+    let list = node.pages.get("/channels").await?;
     let channel: ChannelStatus = node.pages.post(&path, &()).await?;
     printer.data(&channel, || format!("channel {} is closing", channel.account));
+    name_losses(&list, std::slice::from_ref(&channel), &node.pages.status.ledger.coin, printer);
     until_closed(node, printer).await
 }
 
