@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::handle::NodeHandle;
 use crate::error::NodeError;
 use crate::ledger::CoinName;
+use crate::status::count;
 use crate::status::models::OfferedModel;
 
 /// Models of which a failure names those that are on offer.
@@ -211,7 +212,12 @@ impl QuoteReport {
         let sellers = if self.one_seller {
             format!("{} (one seller: nothing but your own ceiling bounds its price)", self.sellers)
         } else {
-            format!("{} of {} prefixes", self.sellers, self.prefixes)
+            format!(
+                "{} of {} prefix{}",
+                self.sellers,
+                self.prefixes,
+                if self.prefixes == 1 { "" } else { "es" }
+            )
         };
         let channel = if self.channel.opens {
             format!(
@@ -227,7 +233,7 @@ impl QuoteReport {
         };
         let mut lines = vec![
             format!("model      {}", self.model),
-            format!("input      {} tokens ({counted})", self.input_tokens),
+            format!("input      {} ({counted})", count(self.input_tokens, "token")),
             format!("sellers    {sellers}"),
             format!("price      {} nano for 1,000 units, {how}", self.price_per_k_units_nano),
             format!("bill       {}", bills(&self.bill)),

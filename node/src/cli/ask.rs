@@ -27,6 +27,7 @@ use crate::home::keys::FOLDER;
 use crate::home::{OLD_ASK, peers};
 use crate::ledger::{CoinName, parse_address};
 use crate::net::check_join;
+use crate::status::count;
 
 /// Bytes of a text that is read from standard input.
 const INPUT_BYTES_MAX: u64 = 1 << 20;
@@ -308,9 +309,9 @@ fn summary(report: &AnswerReport, coin: &CoinName) -> String {
     let provider = report.providers.last().and_then(|id| id.get(..8)).unwrap_or("?");
     let over = if report.failed_over { ", which took over from one that failed" } else { "" };
     format!(
-        "served by {provider}{over}: {} + {} tokens for {}, first part after {} ms, all after {} ms",
+        "served by {provider}{over}: {} + {} for {}, first part after {} ms, all after {} ms",
         report.input_tokens,
-        report.output_tokens,
+        count(report.output_tokens, "token"),
         coin.amount(Nano(report.cost_nano)),
         report.first_token_ms.map_or_else(|| "?".into(), |ms| ms.to_string()),
         report.wall_ms

@@ -18,6 +18,7 @@ use crate::home::config::NodeConfig;
 use crate::home::peers;
 use crate::ledger::CoinName;
 use crate::net::check_join;
+use crate::status::count;
 use crate::status::models::{ModelPrice, NameError, OfferedModel};
 
 /// Until the first peer is connected.
@@ -179,7 +180,7 @@ fn price(price: &ModelPrice) -> String {
 
 fn page(model: &OfferedModel, coin: &CoinName) -> String {
     let number = |number: Option<u32>| {
-        number.map_or_else(|| "unknown".to_owned(), |number| format!("{number} tokens"))
+        number.map_or_else(|| "unknown".to_owned(), |number| count(number.into(), "token"))
     };
     let mut lines = vec![
         format!("model      {}", model.label),

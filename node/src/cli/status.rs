@@ -10,7 +10,7 @@ use super::reach;
 use crate::error::NodeError;
 use crate::ledger::CoinName;
 use crate::ledger::clock::clock;
-use crate::status::{DueStatus, LedgerStatus, Status, Unpaid};
+use crate::status::{DueStatus, LedgerStatus, Status, Unpaid, count};
 
 /// From how many seconds on the age of what the ledger said is shown.
 pub(super) const WORTH_SAYING_S: u64 = 10;
@@ -19,11 +19,6 @@ pub(super) async fn run(home: &Path, printer: Printer) -> Result<(), NodeError> 
     let status = reach::running(home).await?.status;
     printer.data(&status, || text(&status));
     Ok(())
-}
-
-/// Returns a number of things in words.
-fn count(number: u64, thing: &str) -> String {
-    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
 }
 
 /// Returns a balance in words: how old it is where that is worth saying, and that the ledger does not answer.
@@ -102,12 +97,12 @@ fn text(status: &Status) -> String {
         lines.push(format!("payee     {}", provider.payee));
         for model in &provider.models {
             lines.push(format!(
-                "sells     {}: {} a job, {} in, {} out per 1,000 tokens; {} slots, begins in {} ms, reads {} and writes {} tokens/s",
+                "sells     {}: {} a job, {} in, {} out per 1,000 tokens; {}, begins in {} ms, reads {} and writes {} tokens/s",
                 model.name,
                 coins(model.price_job_nano),
                 coins(model.price_in_nano),
                 coins(model.price_out_nano),
-                model.slots,
+                count(model.slots.into(), "slot"),
                 model.start_ms,
                 model.read_tps,
                 model.write_tps
@@ -213,7 +208,7 @@ mod tests {
             ", 0.000000001 TON, as the ledger showed it 73 s ago; it does not answer now",
             "sold      1 job since 2026-09-21 14:13:20 UTC (0 given up)",
             "market    heard 31 calls, bid on 30, won 2 (1 paid above the bid, by 4.1 % on average); 27 times outscored by a lower price or a faster answer, by 1.2 % on average",
-            "; 1 times too late for the call",
+            "; 1 time too late for the call",
             "due       0.0007 TON on 2 channels: less than 0.0005 coins, of which a close would pay nothing out",
             "due       0.01 TON on 1 channel: the close is under way",
             "unpaid    0.00005 TON on 2 channels by 77: served on credit in the last hour",

@@ -16,6 +16,7 @@ use crate::driver::watcher::{self, WatchNews};
 use crate::error::NodeError;
 use crate::home::config::NodeConfig;
 use crate::ledger::{ChainError, CoinName, LedgerError};
+use crate::status::count;
 use crate::store::Store;
 
 #[derive(Serialize)]
@@ -41,7 +42,8 @@ pub(super) async fn run(config: &NodeConfig, store: PathBuf, printer: Printer) -
     }
     let channels = vouchers.iter().map(|watched| watched.voucher.account.to_string()).collect();
     let start = WatchStart { event: "guarding", channels };
-    printer.data(&start, || format!("watching {} channels; Ctrl-C ends it", start.channels.len()));
+    let watched = count(start.channels.len() as u64, "channel");
+    printer.data(&start, || format!("watching {watched}; Ctrl-C ends it"));
     let (newest, copies) = mpsc::channel(1);
     // The receiver is there.
     let _ = newest.send(vouchers).await;

@@ -22,6 +22,7 @@ use crate::home::permissions::PermissionsError;
 use crate::ledger::{ChainError, LedgerError, WalletError};
 use crate::net::NetError;
 use crate::status::channels::ChannelError;
+use crate::status::count;
 use crate::status::models::NameError;
 use crate::store::StoreError;
 
@@ -104,7 +105,7 @@ pub enum NodeError {
         source: std::io::Error,
     },
     /// Too few peers within the time given.
-    #[error("{found} of {wanted} peers were reached within {} s{}", within.as_secs(), details(.last))]
+    #[error("{found} of {} reached within {} s{}", count(*.wanted as u64, "peer"), within.as_secs(), details(.last))]
     NoPeers {
         /// Peers wanted.
         wanted: usize,
@@ -118,8 +119,8 @@ pub enum NodeError {
     /// Channels are to be closed, and the ledger does not answer.
     #[error(
         "the ledger does not answer ({why}), and until it does, {} {} not closed: {}",
-        .accounts.len(),
-        if .accounts.len() == 1 { "channel is" } else { "channels are" },
+        count(.accounts.len() as u64, "channel"),
+        if .accounts.len() == 1 { "is" } else { "are" },
         .accounts.join(", ")
     )]
     NotClosed {

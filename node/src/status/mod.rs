@@ -12,6 +12,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::ledger::{CoinName, MAINNET_ID, friendly, parse_address};
 
+/// Returns a number of things in words.
+#[must_use]
+pub(crate) fn count(number: u64, thing: &str) -> String {
+    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
+}
+
 /// A node at one moment. It holds sizes and amounts, never a prompt, an answer or a key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
@@ -118,7 +124,7 @@ impl fmt::Display for SalesStatus {
         if heard == 0 {
             return f.write_str("heard no call for what it sells");
         }
-        write!(f, "heard {heard} calls, bid on {bids}, won {won}")?;
+        write!(f, "heard {}, bid on {bids}, won {won}", count(heard, "call"))?;
         if self.paid_above > 0 {
             let Self { paid_above, mean_above_ppm: ppm, .. } = *self;
             write!(
@@ -133,7 +139,8 @@ impl fmt::Display for SalesStatus {
             let (percent, tenth) = (mean_margin / 10, mean_margin % 10);
             write!(
                 f,
-                "; {outscored} times outscored by a lower price or a faster answer, by {percent}.{tenth} % on average"
+                "; {} outscored by a lower price or a faster answer, by {percent}.{tenth} % on average",
+                count(outscored, "time")
             )?;
         }
         let told = [
@@ -144,7 +151,7 @@ impl fmt::Display for SalesStatus {
         ];
         told.iter()
             .filter(|(times, _)| *times > 0)
-            .try_for_each(|(times, why)| write!(f, "; {times} times {why}"))
+            .try_for_each(|(times, why)| write!(f, "; {} {why}", count(*times, "time")))
     }
 }
 

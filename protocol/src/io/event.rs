@@ -157,7 +157,7 @@ pub enum Failure {
         come_back_s: u32,
     },
     /// There were bids, none of a provider that the order may go to.
-    #[error("no provider that the order allows has bid; {others} others have")]
+    #[error("no provider that the order allows has bid; bids of others: {others}")]
     NotWanted {
         /// How many others have.
         others: u32,
@@ -219,7 +219,8 @@ pub enum Failure {
     },
     /// A provider failed in mid-answer, and nobody went on with it.
     #[error(
-        "the provider failed in mid-answer and no other went on with it; {delivered} tokens or vectors came, and what it had billed of them is paid"
+        "the provider failed in mid-answer and no other went on with it; {delivered} {} came, and what it had billed of them is paid",
+        if *delivered == 1 { "token or vector" } else { "tokens or vectors" }
     )]
     CutShort {
         /// Tokens or vectors that the user has.

@@ -11,8 +11,13 @@ pub fn table(report: &Report) -> String {
     let summary = &report.summary;
     let mut text = String::new();
     text.push_str(&format!(
-        "{} nodes, {} orders, seed {}: {:.0} virtual seconds, {} events in {:.1} s of processor time\n",
-        report.nodes, report.jobs, report.seed, summary.virtual_s, report.events, report.cpu_s
+        "{}, {}, seed {}: {:.0} virtual seconds, {} in {:.1} s of processor time\n",
+        count(report.nodes, "node"),
+        count(report.jobs, "order"),
+        report.seed,
+        summary.virtual_s,
+        count(report.events, "event"),
+        report.cpu_s
     ));
     let mut times = numbers(["", "p50", "p95", "p99"]);
     let rows = [
@@ -64,18 +69,24 @@ fn numbers(header: [&str; 4]) -> Table {
     table
 }
 
+/// Returns a number of things in words.
+fn count(number: impl Into<u64>, thing: &str) -> String {
+    let number = number.into();
+    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
+}
+
 fn orders(summary: &Summary) -> String {
     let mut text = format!(
-        "done {} ({:.1} %), failed {}, lost with their client {}; {} auctions with {:.1} bids each, {} orders on a \
-         lease, {} failovers\n",
+        "done {} ({:.1} %), failed {}, lost with their client {}; {} with {:.1} bids each, {} on a \
+         lease, {}\n",
         summary.done,
         summary.success * 1e2,
         summary.failed,
         summary.lost,
-        summary.auctions,
+        count(summary.auctions, "auction"),
         summary.bids_per_auction,
-        summary.leased,
-        summary.failovers
+        count(summary.leased, "order"),
+        count(summary.failovers, "failover")
     );
     for (why, count) in &summary.failures {
         text.push_str(&format!("  {count} × {why}\n"));
@@ -84,15 +95,14 @@ fn orders(summary: &Summary) -> String {
         text.push_str(&format!("  failed over {count} × {why}\n"));
     }
     text.push_str(&format!(
-        "{} input and {} output tokens, {} receipts, {} vouchers; gossip: {:.1} hops, {:.1} duplicates a copy; {} false \
-         accusations",
+        "{} input and {} output tokens, {}, {}; gossip: {:.1} hops, {:.1} duplicates a copy; {}",
         summary.tokens.0,
         summary.tokens.1,
-        summary.receipts,
-        summary.vouchers,
+        count(summary.receipts, "receipt"),
+        count(summary.vouchers, "voucher"),
         summary.gossip_hops,
         summary.gossip_duplicates,
-        summary.false_accusations
+        count(summary.false_accusations, "false accusation")
     ));
     text
 }
@@ -105,10 +115,10 @@ fn money(ledger: &LedgerSummary) -> String {
         format!("{} NANO OFF", ledger.imbalance)
     };
     format!(
-        "ledger: {} transactions ({} opened, {} topped up, {} claimed, {} closed, {} asked to close, {} finalised; {} \
+        "ledger: {} ({} opened, {} topped up, {} claimed, {} closed, {} asked to close, {} finalised; {} \
          refused), {:.0} for 1,000 answers\nmoney: billed {}, paid out {} (and {} \
-         too small to send), never settled {} (at most {} of one provider), fees {}, still in {} channels {}; {balance}\n",
-        of.total(),
+         too small to send), never settled {} (at most {} of one provider), fees {}, still in {} {}; {balance}\n",
+        count(of.total(), "transaction"),
         of.open,
         of.top_up,
         of.claim,
@@ -123,7 +133,7 @@ fn money(ledger: &LedgerSummary) -> String {
         ledger.unsettled,
         ledger.largest_loss,
         ledger.fees,
-        ledger.open_channels,
+        count(ledger.open_channels as u64, "channel"),
         ledger.locked
     )
 }
