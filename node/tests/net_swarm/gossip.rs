@@ -6,6 +6,7 @@ use tokio::time::timeout;
 
 use super::{MODEL, PATIENCE, QUIC, config, seek, start};
 
+/// (`NE-16`)
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_publisher_that_does_not_listen_finds_the_listeners_of_its_topic() {
     let hub = start(config(41, QUIC, &[])).await;
