@@ -217,12 +217,11 @@ impl Client {
         let pays = conduct.is_none_or(|conduct| self.shared.judge(now, &conduct, why));
         let is_silent = matches!(&phase, Phase::Attempt(attempt) if attempt.is_silent(now));
         let is_cut = matches!(why, Failure::Deadline | Failure::Cancelled) && !is_silent;
-        let why = match why {
-            Failure::Deadline => {
-                let room = phase.room(now, &progress, &self.shared.memory);
-                progress.why_late(now, room, is_silent, &mut self.shared)
-            }
-            why => why,
+        let why = if why == Failure::Deadline {
+            let room = phase.room(now, &progress, &self.shared.memory);
+            progress.why_late(now, room, is_silent, &mut self.shared)
+        } else {
+            why
         };
         if let Some(attempt) = phase.into_attempt() {
             let job = attempt.job;
