@@ -25,6 +25,20 @@ use bombyx_protocol::work::price::{InputTokens, Price, Tariff, Weights};
 use bombyx_protocol::work::receipt::{Receipt, Transcript};
 use ed25519_dalek::SigningKey;
 
+use super::Testbed;
+
+/// So many thieves at addresses of their own.
+pub fn thieves(testbed: &mut Testbed, count: u8, plan: Plan, price: Price) -> Vec<NodeId> {
+    (1..=count)
+        .map(|number| {
+            let thief = Thief::new(100 + number, plan, price);
+            let id = thief.id();
+            testbed.stranger(id, Box::new(thief), None);
+            id
+        })
+        .collect()
+}
+
 /// What a thief does with a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Plan {
