@@ -107,6 +107,8 @@ async fn a_request_is_priced_without_being_run_and_costs_what_was_said() {
     let (cost, most) =
         (answer["bombyx"]["cost_nano"].as_u64().unwrap(), quote["most_per_k_units_nano"].as_u64());
     assert!(cost <= bill(most.unwrap(), input, output), "{answer} after {quote}");
+    // The default prices are in the proportion of what tokens count, so that an ask says what any bid will.
+    assert_eq!(cost, bill(price, input, output), "{answer} after {quote}");
     let taken = before - opened(&gateway).await;
     let said = &quote["channel"];
     let said = said["locks_nano"].as_u64().unwrap() + said["opening_nano"].as_u64().unwrap();

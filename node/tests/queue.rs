@@ -13,9 +13,9 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-/// A provider that makes forty tokens a second on four slots, and a gateway.
-async fn market(ledger: &Ledger) -> (Node, Node) {
-    let provider = Node::up(ledger, &["--provide", CHAT, "--slots", "4", "--pace", "40"], &[]).await;
+/// A provider that makes so many tokens a second on four slots together, and a gateway.
+async fn market(ledger: &Ledger, pace: &str) -> (Node, Node) {
+    let provider = Node::up(ledger, &["--provide", CHAT, "--slots", "4", "--pace", pace], &[]).await;
     let flags = ["--gateway", "127.0.0.1:0", "--join", provider.address()];
     let gateway = Node::up(ledger, &flags, &[]).await;
     (provider, gateway)
@@ -42,7 +42,7 @@ async fn chat(gateway: String, question: String, max_tokens: u32, deadline_ms: u
 #[tokio::test(flavor = "multi_thread")]
 async fn forty_short_chats_at_once_on_four_slots_are_all_answered() {
     let ledger = Ledger::start().await;
-    let (_provider, gateway) = market(&ledger).await;
+    let (_provider, gateway) = market(&ledger, "40").await;
     let url = gateway.note.gateway.clone().unwrap();
     let mut chats = JoinSet::new();
     for number in 0..40 {
@@ -57,7 +57,7 @@ async fn forty_short_chats_at_once_on_four_slots_are_all_answered() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_chat_that_cannot_begin_in_time_is_told_when_it_can_and_is_served_then() {
     let ledger = Ledger::start().await;
-    let (_provider, gateway) = market(&ledger).await;
+    let (_provider, gateway) = market(&ledger, "40").await;
     let url = gateway.note.gateway.clone().unwrap();
     let (status, _, body) = chat(url.clone(), "What is 1 plus 1?".into(), 8, 120_000).await;
     assert_eq!(status, 200, "{body}");
@@ -82,4 +82,23 @@ async fn a_chat_that_cannot_begin_in_time_is_told_when_it_can_and_is_served_then
     for (status, _, body) in load.join_all().await {
         assert_eq!(status, 200, "{body}");
     }
+}
+
+/// (MK-15, MK-50) Answers are longer than what the provider can make of them in ten seconds.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_burst_at_a_slow_provider_only_answers_that_were_under_way_meet_their_deadline() {
+    let ledger = Ledger::start().await;
+    let (_provider, gateway) = market(&ledger, "5").await;
+    let url = gateway.note.gateway.clone().unwrap();
+    let mut chats = JoinSet::new();
+    for number in 0..12 {
+        chats.spawn(chat(url.clone(), format!("Count from {number} to {}.", number + 30), 60, 10_000));
+    }
+    let answers = chats.join_all().await;
+    let of = |wanted: u16| answers.iter().filter(|(status, ..)| *status == wanted).count();
+    assert_eq!(of(200) + of(429) + of(504), 12, "{answers:?}");
+    assert!(of(504) <= 4, "as many as there are slots can be under way: {answers:?}");
+    let told: Vec<Option<u64>> =
+        answers.iter().filter(|(status, ..)| *status == 429).map(|(_, told, _)| *told).collect();
+    assert!(told.len() >= 4 && told.iter().all(|told| told.is_some()), "{answers:?}");
 }

@@ -14,7 +14,8 @@ const COIN: Nano = Nano(1_000_000_000);
 /// Equal orders at once.
 #[derive(Debug, Clone, Copy)]
 struct Burst {
-    /// What the provider makes in four slots together.
+    sellers: u64,
+    /// What each makes in four slots together.
     tokens_per_s: u64,
     orders: u64,
     max_tokens: u32,
@@ -64,8 +65,10 @@ impl Burst {
     fn market(self) -> (Testbed, NodeId) {
         let mut testbed = Testbed::new(1, CALM);
         testbed.slots = 4;
-        let provider = testbed.provider(1, price(400_000), 1_000_000 / self.tokens_per_s);
-        testbed.engine_mut(provider).is_shared = true;
+        for number in 1..=self.sellers {
+            let provider = testbed.provider(number, price(400_000), 1_000_000 / self.tokens_per_s);
+            testbed.engine_mut(provider).is_shared = true;
+        }
         let client = testbed.client(1, Nano(10 * COIN.0));
         for id in 1_000..1_000 + self.served {
             testbed.order(client, id, chat("count for me", 8), COIN, Span::from_s(120));
@@ -102,18 +105,20 @@ impl Burst {
 /// (MK-15, MK-50) Also where the answers have as many tokens as they may, of which a quarter was expected.
 #[test]
 fn an_order_of_a_burst_that_never_began_is_full_and_only_an_answer_under_way_meets_its_deadline() {
-    for (tokens_per_s, orders, max_tokens, deadline_s, served) in [
-        (5, 12, 20, 10, 0),
-        (5, 12, 20, 10, 3),
-        (5, 12, 60, 10, 0),
-        (5, 12, 120, 10, 3),
-        (5, 30, 20, 10, 3),
-        (5, 12, 20, 4, 3),
-        (5, 12, 60, 30, 3),
-        (40, 12, 200, 5, 3),
-        (40, 60, 60, 10, 0),
+    for (sellers, tokens_per_s, orders, max_tokens, deadline_s, served) in [
+        (1, 5, 12, 20, 10, 0),
+        (1, 5, 12, 20, 10, 3),
+        (1, 5, 12, 60, 10, 0),
+        (1, 5, 12, 120, 10, 3),
+        (1, 5, 30, 20, 10, 3),
+        (1, 5, 12, 20, 4, 3),
+        (1, 5, 12, 60, 30, 3),
+        (1, 40, 12, 200, 5, 3),
+        (1, 40, 60, 60, 10, 0),
+        (2, 5, 24, 20, 10, 0),
+        (3, 5, 40, 60, 10, 3),
     ] {
-        let burst = Burst { tokens_per_s, orders, max_tokens, deadline_s, served };
+        let burst = Burst { sellers, tokens_per_s, orders, max_tokens, deadline_s, served };
         let ended = burst.play();
         assert_eq!(ended.never_began, 0, "{burst:?}: {ended:?}");
         assert!(ended.told >= orders / 4, "{burst:?}: {ended:?}");
@@ -124,10 +129,15 @@ fn an_order_of_a_burst_that_never_began_is_full_and_only_an_answer_under_way_mee
 #[test]
 fn of_a_burst_nine_of_ten_that_come_back_when_they_are_told_to_are_answered() {
     let (mut told, mut answered) = (0, 0);
-    for (tokens_per_s, orders, max_tokens, deadline_s, served) in
-        [(5, 12, 8, 10, 0), (5, 30, 8, 10, 3), (40, 60, 40, 10, 0), (40, 80, 20, 10, 3), (40, 80, 20, 5, 3)]
-    {
-        let burst = Burst { tokens_per_s, orders, max_tokens, deadline_s, served };
+    for (sellers, tokens_per_s, orders, max_tokens, deadline_s, served) in [
+        (1, 5, 12, 8, 10, 0),
+        (1, 5, 30, 8, 10, 3),
+        (1, 40, 60, 40, 10, 0),
+        (1, 40, 80, 20, 10, 3),
+        (1, 40, 80, 20, 5, 3),
+        (2, 5, 30, 8, 10, 3),
+    ] {
+        let burst = Burst { sellers, tokens_per_s, orders, max_tokens, deadline_s, served };
         let ended = burst.play();
         assert!(ended.answered_when_back * 10 >= ended.told * 8, "{burst:?}: {ended:?}");
         (told, answered) = (told + ended.told, answered + ended.answered_when_back);
@@ -138,7 +148,8 @@ fn of_a_burst_nine_of_ten_that_come_back_when_they_are_told_to_are_answered() {
 /// (MK-48) The issue's own burst.
 #[test]
 fn eighty_short_chats_at_once_are_all_answered_where_there_is_time() {
-    let burst = Burst { tokens_per_s: 40, orders: 80, max_tokens: 16, deadline_s: 120, served: 0 };
+    let burst =
+        Burst { sellers: 1, tokens_per_s: 40, orders: 80, max_tokens: 16, deadline_s: 120, served: 0 };
     assert_eq!(burst.play().answered_at_once, 80);
 }
 
@@ -146,7 +157,7 @@ fn eighty_short_chats_at_once_are_all_answered_where_there_is_time() {
 #[test]
 fn as_many_answers_as_there_are_slots_begin_at_once() {
     for (tokens_per_s, max_tokens) in [(5, 20), (5, 200), (40, 200)] {
-        let burst = Burst { tokens_per_s, orders: 4, max_tokens, deadline_s: 120, served: 3 };
+        let burst = Burst { sellers: 1, tokens_per_s, orders: 4, max_tokens, deadline_s: 120, served: 3 };
         let (mut testbed, client) = burst.market();
         (1..=4).for_each(|id| burst.place(&mut testbed, client, id));
         testbed.run(Span::from_s(5), |_| false);

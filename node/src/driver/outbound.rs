@@ -116,7 +116,9 @@ impl Driver {
                 OrderNews::Failed { why: PaymentFault::NotOpened { account, why }.into(), bill }
             }
             // Its time was over before those that sell could be looked up.
-            (OrderNews::Failed { why: Failure::NoBids, bill }, _) if self.net.peers().is_empty() => {
+            (OrderNews::Failed { why: Failure::NoBids | Failure::Deadline, bill }, _)
+                if bill.providers.is_empty() && self.net.peers().is_empty() =>
+            {
                 OrderNews::Failed { why: Failure::NotConnected, bill }
             }
             (news, _) => news,

@@ -56,7 +56,7 @@ pub(super) struct Attempt {
     pub(super) kept_waiting: Time,
     /// Whether the provider has said that it has the task. (`WR-23`)
     pub(super) has_task: bool,
-    /// When it begins where it waits for a slot there, by the provider's word.
+    /// When it begins where it waits for its turn there, by the provider's word.
     pub(super) begins_at: Option<Time>,
     /// Since when it reads, by the provider's word, and until when it may.
     pub(super) reads_since: Option<Time>,

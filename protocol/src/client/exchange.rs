@@ -179,7 +179,11 @@ impl AttemptMut<'_> {
         let until = *self.attempt.patient_until.get_or_insert(self.now + limits::PAYMENT_WAIT);
         let is_coming = self.payments.is_asked_for(&account) && !self.payments.is_open(&account);
         if is_coming {
-            self.attempt.kept_waiting = self.now;
+            // It is the ledger that it waits for, and no turn.
+            (self.attempt.kept_waiting, self.attempt.begins_at) = (self.now, None);
+        } else if !self.attempt.has_delivered() && self.attempt.reads_since.is_none() {
+            // Others of this client have the channel's window: it begins after them.
+            self.attempt.begins_at.get_or_insert(self.now);
         }
         if self.now < until || is_coming {
             self.attempt.progress_at = self.now;
