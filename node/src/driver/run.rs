@@ -79,6 +79,12 @@ impl Driver {
                 LoopEvent::Net(event) => self.on_net_event(event).await?,
                 LoopEvent::Engine(job, report) => {
                     self.pending.push_back((Role::Provider, Input::Engine { job, report }));
+                    // What the engine says of one step comes together.
+                    while let Some((job, report)) =
+                        self.reports.as_mut().and_then(|more| more.try_recv().ok())
+                    {
+                        self.pending.push_back((Role::Provider, Input::Engine { job, report }));
+                    }
                 }
                 LoopEvent::Ledger(role, event) => {
                     if role == Role::Client && !matches!(event, LedgerEvent::Channel { state: None, .. }) {

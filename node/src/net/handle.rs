@@ -6,6 +6,7 @@ use tokio::sync::{mpsc, watch};
 use super::joint::{NetCommand, NetStatus};
 use super::known::KnownPeer;
 use super::prefix::Prefixes;
+use super::pump::DirectSends;
 
 /// Commands to a running swarm. Clones drive the same swarm; it stops when the last one is dropped, when the event
 /// queue is dropped, or on [`NetHandle::shutdown`].
@@ -13,6 +14,7 @@ use super::prefix::Prefixes;
 pub struct NetHandle {
     pub(super) node: NodeId,
     pub(super) commands: mpsc::Sender<NetCommand>,
+    pub(super) direct: DirectSends,
     pub(super) prefixes: Prefixes,
     pub(super) known: watch::Receiver<Vec<KnownPeer>>,
     pub(super) status: watch::Receiver<NetStatus>,
@@ -31,12 +33,16 @@ impl NetHandle {
         self.node
     }
 
-    /// Hands over a command. Waits for a place in the queue, which the swarm always drains.
+    /// Hands over a command. A message to a peer that has a stream goes to the stream's own queue; anything else waits for a place in
+    /// the queue of commands, which the swarm always drains.
     ///
     /// # Errors
     /// [`NetStopped`] when the swarm has stopped.
     pub async fn send(&self, command: NetCommand) -> Result<(), NetStopped> {
-        self.commands.send(command).await.map_err(|_| NetStopped)
+        match self.direct.take(command) {
+            Some(command) => self.commands.send(command).await.map_err(|_| NetStopped),
+            None => Ok(()),
+        }
     }
 
     /// Returns the connected nodes, in the order of their ids.

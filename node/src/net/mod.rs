@@ -2,11 +2,13 @@
 //!
 //! ```text
 //!   NetCommand ──► swarm loop ◄──► libp2p (QUIC, TCP; Kademlia, gossipsub, identify, streams)
-//!                   │     ▲
-//!     one pump per peer   └── readers, one per inbound stream
-//!                   │             │
+//!       │           │     ▲
+//!       └──► one pump per peer   readers, one per inbound stream
+//!                   │     └───────┤
 //!   NetEvent  ◄─────┴─────────────┘
 //! ```
+//!
+//! A message to a peer whose pump runs goes straight to it; whatever else is sent, and the first message, see the loop.
 //!
 //! [`start`] binds the listen addresses and returns a [`NetHandle`] for commands and a queue of events.
 //!

@@ -80,12 +80,15 @@ pub async fn start(mut config: NetConfig) -> Result<(NetHandle, mpsc::Receiver<N
         of_peers,
     ));
 
+    let pumps = Pumps::new(node, control.clone(), events.clone(), requests_in, friends.clone());
+    let direct = pumps.direct();
     let swarm_loop = SwarmLoop {
         connections_high: config.connections_high.max(8),
         shelf,
         fetches: Arc::new(Semaphore::new(limits::MANIFESTS_FETCHED_MAX)),
-        control: control.clone(),
-        pumps: Pumps::new(node, control, events.clone(), requests_in, friends.clone()),
+        control,
+        pumps,
+        direct: direct.clone(),
         dialer: Dialer::new(config.scope),
         topics: Topics::new(&config.network),
         discovery: Discovery::new(&config.network, config.announce_topics, now),
@@ -104,6 +107,6 @@ pub async fn start(mut config: NetConfig) -> Result<(NetHandle, mpsc::Receiver<N
     };
     tokio::spawn(swarm_loop.run(swarm, commands, requests, stop));
     let handle =
-        NetHandle { node, commands: commands_in, prefixes, known, status: status_out, stop: stop_in };
+        NetHandle { node, commands: commands_in, direct, prefixes, known, status: status_out, stop: stop_in };
     Ok((handle, events_out))
 }

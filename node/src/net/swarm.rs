@@ -24,7 +24,7 @@ use super::manifests::{self, Shelf};
 use super::outbox::Outbox;
 use super::penalty::Penalties;
 use super::prefix::Prefixes;
-use super::pump::Pumps;
+use super::pump::{DirectSends, Pumps};
 use super::request::{DialPolicy, StreamRequest};
 use super::routes::Routes;
 use super::streams::InboundLimiter;
@@ -38,6 +38,7 @@ pub(super) struct SwarmLoop {
     pub(super) fetches: Arc<Semaphore>,
     pub(super) control: Control,
     pub(super) pumps: Pumps,
+    pub(super) direct: DirectSends,
     pub(super) dialer: Dialer,
     pub(super) topics: Topics,
     pub(super) discovery: Discovery,
@@ -114,8 +115,12 @@ impl SwarmLoop {
                 if let Err(why) = self.pumps.send(to, bytes, DialPolicy::Dial, is_connected) {
                     self.out.push(NetEvent::Undelivered { to, why });
                 }
+                self.direct.seen_to();
             }
-            NetCommand::Answer { to, bytes } => self.answer(to, bytes),
+            NetCommand::Answer { to, bytes } => {
+                self.answer(to, bytes);
+                self.direct.seen_to();
+            }
             NetCommand::Publish { topic, bytes } => {
                 self.discovery.published(&topic, now);
                 let gossip = &mut swarm.behaviour_mut().gossip;
