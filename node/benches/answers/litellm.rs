@@ -9,7 +9,7 @@ use axum::routing::post;
 use tokio::net::TcpListener;
 use tokio::process::Command;
 
-use super::load::Target;
+use super::load::{KEY, Target};
 use super::{CONNECTIONS, Rows};
 
 /// An answer of one token.
@@ -27,6 +27,7 @@ pub(crate) async fn measure(rows: &mut Rows, requests: u32, time: Duration) {
         .args(["--host", "127.0.0.1", "--port", &port, "--model", "openai/stub"])
         .args(["--api_base", &format!("{behind}/v1"), "--num_workers", "1"])
         .env("OPENAI_API_KEY", "none")
+        .env("LITELLM_MASTER_KEY", KEY)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())

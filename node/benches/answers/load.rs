@@ -13,8 +13,10 @@ use super::ms;
 pub(crate) const SMALL: &str = "What is 17 plus 25?";
 /// What is streamed.
 pub(crate) const COUNTING: &str = "Count from 10 to 60.";
-/// Until a server answers at all.
-const READY: Duration = Duration::from_secs(60);
+/// Until a server answers at all: a Python program may load for half a minute.
+const READY: Duration = Duration::from_secs(180);
+/// What every server takes for a key.
+pub(crate) const KEY: &str = "sk-bench-0123456789abcdef0123456789abcdef";
 
 /// Where requests go.
 pub(crate) struct Target {
@@ -77,7 +79,7 @@ impl Connection {
         let body = serde_json::json!({
             "model": self.model, "messages": messages, "max_tokens": max_tokens, "stream": stream,
         });
-        self.http.post(&self.url).bearer_auth("local").json(&body)
+        self.http.post(&self.url).bearer_auth(KEY).json(&body)
     }
 
     /// Whether one token came.
