@@ -6,7 +6,7 @@ use tokio::sync::{mpsc, watch};
 use super::joint::{NetCommand, NetStatus};
 use super::known::KnownPeer;
 use super::prefix::Prefixes;
-use super::pump::DirectSends;
+use super::queues::DirectSends;
 
 /// Commands to a running swarm. Clones drive the same swarm; it stops when the last one is dropped, when the event
 /// queue is dropped, or on [`NetHandle::shutdown`].

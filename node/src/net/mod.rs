@@ -69,6 +69,7 @@ mod prefix;
 #[cfg(not(virtual_network))]
 pub mod probe;
 mod pump;
+mod queues;
 mod records;
 mod request;
 mod routes;

@@ -3,8 +3,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::io;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bombyx_protocol::ident::NodeId;
@@ -13,108 +12,17 @@ use futures::{AsyncReadExt as _, AsyncWriteExt as _};
 use libp2p::{PeerId, Stream};
 use libp2p_stream::Control;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{timeout, timeout_at};
 
 use super::friends::Friends;
-use super::joint::{DeliveryError, NetCommand, NetEvent};
+use super::joint::{DeliveryError, NetEvent};
+use super::queues::{DirectSends, Queue, QueuedMessage, Queues};
 use super::request::{DialPolicy, StreamRequest};
 use super::streams::{GREETING, MESSAGES, write_frame};
 use super::{address, limits};
 
 /// How often one message is tried: once more when a kept stream turns out to be broken.
 const ATTEMPTS: usize = 2;
-
-/// A message that waits, and its share of the bytes that may wait.
-#[derive(Debug)]
-struct QueuedMessage {
-    bytes: Vec<u8>,
-    policy: DialPolicy,
-    until: Instant,
-    _share: (OwnedSemaphorePermit, OwnedSemaphorePermit),
-}
-
-/// The queue of one peer's task.
-#[derive(Debug)]
-struct Queue {
-    messages: mpsc::Sender<QueuedMessage>,
-    bytes: Arc<Semaphore>,
-}
-
-/// The queues of all peers, and the bytes that may wait in them together.
-#[derive(Debug, Clone)]
-struct Queues {
-    peers: Arc<Mutex<HashMap<PeerId, Queue>>>,
-    bytes: Arc<Semaphore>,
-}
-
-impl Queues {
-    fn lock(&self) -> MutexGuard<'_, HashMap<PeerId, Queue>> {
-        // Nobody panics while holding the lock: it guards a plain collection.
-        self.peers.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Puts a message into a peer's queue. Returns it with why it has no place there.
-    fn put(&self, queue: &Queue, bytes: Vec<u8>, policy: DialPolicy) -> Result<(), (Vec<u8>, DeliveryError)> {
-        let Some(size) = u32::try_from(bytes.len()).ok().filter(|_| bytes.len() <= FRAME_BYTES_MAX) else {
-            return Err((bytes, DeliveryError::TooLong));
-        };
-        let Ok(all) = Arc::clone(&self.bytes).try_acquire_many_owned(size) else {
-            return Err((bytes, DeliveryError::Busy));
-        };
-        let Ok(own) = Arc::clone(&queue.bytes).try_acquire_many_owned(size) else {
-            return Err((bytes, DeliveryError::QueueFull));
-        };
-        let until = Instant::now() + limits::SEND_DEADLINE;
-        let message = QueuedMessage { bytes, policy, until, _share: (all, own) };
-        let put = queue.messages.try_send(message);
-        put.map_err(|refused| (refused.into_inner().bytes, DeliveryError::QueueFull))
-    }
-}
-
-/// The way into the queues of peers that have one, past the swarm's loop.
-#[derive(Debug, Clone)]
-pub(super) struct DirectSends {
-    queues: Queues,
-    /// Messages that have been handed to the loop and are in no queue yet: later ones go behind them.
-    with_loop: Arc<AtomicUsize>,
-}
-
-impl DirectSends {
-    /// Takes a message to a peer whose task runs. Returns the command where the loop has to see to it.
-    pub(super) fn take(&self, command: NetCommand) -> Option<NetCommand> {
-        let (to, bytes, policy) = match command {
-            NetCommand::Send { to, bytes } => (to, bytes, DialPolicy::Dial),
-            NetCommand::Answer { to, bytes } => (to, bytes, DialPolicy::ConnectedOnly),
-            other => return Some(other),
-        };
-        let bytes = match self.try_put(to, bytes, policy) {
-            Ok(()) => return None,
-            Err(bytes) => bytes,
-        };
-        self.with_loop.fetch_add(1, Ordering::AcqRel);
-        Some(match policy {
-            DialPolicy::Dial => NetCommand::Send { to, bytes },
-            DialPolicy::ConnectedOnly => NetCommand::Answer { to, bytes },
-        })
-    }
-
-    fn try_put(&self, to: NodeId, bytes: Vec<u8>, policy: DialPolicy) -> Result<(), Vec<u8>> {
-        if self.with_loop.load(Ordering::Acquire) > 0 {
-            return Err(bytes);
-        }
-        let Some(peer) = address::peer_of(to) else { return Err(bytes) };
-        let queues = self.queues.lock();
-        let Some(queue) = queues.get(&peer).filter(|queue| !queue.messages.is_closed()) else {
-            return Err(bytes);
-        };
-        self.queues.put(queue, bytes, policy).map_err(|(bytes, _)| bytes)
-    }
-
-    /// Notes that the loop has seen to a message.
-    pub(super) fn seen_to(&self) {
-        self.with_loop.fetch_sub(1, Ordering::AcqRel);
-    }
-}
 
 /// The sending tasks of all peers.
 pub(super) struct Pumps {
@@ -135,20 +43,18 @@ impl Pumps {
         requests: mpsc::Sender<StreamRequest>,
         friends: Friends,
     ) -> Self {
-        let bytes = Arc::new(Semaphore::new(limits::QUEUED_BYTES_MAX));
-        let queues = Queues { peers: Arc::default(), bytes };
         let reaching = Arc::new(Semaphore::new(limits::PUMPS_REACHING_MAX));
-        Self { own, control, events, requests, friends, queues, reaching }
+        Self { own, control, events, requests, friends, queues: Queues::default(), reaching }
     }
 
     /// Returns the way past the loop.
     pub(super) fn direct(&self) -> DirectSends {
-        DirectSends { queues: self.queues.clone(), with_loop: Arc::default() }
+        DirectSends::into(self.queues.clone())
     }
 
     /// Queues a message; its task reports what becomes of it later.
     pub(super) fn send(
-        &mut self,
+        &self,
         to: NodeId,
         bytes: Vec<u8>,
         policy: DialPolicy,
@@ -158,10 +64,9 @@ impl Pumps {
         if bytes.len() > FRAME_BYTES_MAX {
             return Err(DeliveryError::TooLong);
         }
-        let queues = self.queues.clone();
-        let mut peers = queues.lock();
+        let mut peers = self.queues.lock();
         let queue = self.queue(&mut peers, peer, to, is_connected)?;
-        queues.put(queue, bytes, policy).map_err(|(_, why)| why)
+        self.queues.put(queue, bytes, policy).map_err(|(_, why)| why)
     }
 
     /// Returns the queue of a peer, whose task is started if there is none.
@@ -172,12 +77,12 @@ impl Pumps {
         node: NodeId,
         is_connected: bool,
     ) -> Result<&'a Queue, DeliveryError> {
-        if peers.get(&peer).is_some_and(|queue| queue.messages.is_closed()) {
+        if peers.get(&peer).is_some_and(|queue| queue.is_closed()) {
             // Its task ended for lack of work, or because the peer cannot be reached.
             peers.remove(&peer);
         }
         if !peers.contains_key(&peer) && peers.len() >= limits::PUMPS_MAX {
-            peers.retain(|_, queue| !queue.messages.is_closed());
+            peers.retain(|_, queue| !queue.is_closed());
         }
         let is_full = peers.len() >= limits::PUMPS_MAX;
         let entry = match peers.entry(peer) {
@@ -192,7 +97,7 @@ impl Pumps {
         } else {
             Some(Arc::clone(&self.reaching).try_acquire_owned().map_err(|_| DeliveryError::Busy)?)
         };
-        let (messages, incoming) = mpsc::channel(limits::PEER_QUEUE_MAX);
+        let (queue, incoming) = Queue::new();
         let pump = Pump {
             peer,
             node,
@@ -204,17 +109,16 @@ impl Pumps {
             requests: self.requests.clone(),
         };
         tokio::spawn(pump.run());
-        let bytes = Arc::new(Semaphore::new(limits::PEER_QUEUE_BYTES_MAX));
-        Ok(entry.insert(Queue { messages, bytes }))
+        Ok(entry.insert(queue))
     }
 
     /// Returns whether a sending task exists for a peer, and with it perhaps a kept stream.
     pub(super) fn serves(&self, peer: &PeerId) -> bool {
-        self.queues.lock().get(peer).is_some_and(|queue| !queue.messages.is_closed())
+        self.queues.lock().get(peer).is_some_and(|queue| !queue.is_closed())
     }
 
     /// Ends the task of a peer that is gone: it sends what waits, if it may dial for it, and ends.
-    pub(super) fn disconnected(&mut self, peer: &PeerId) {
+    pub(super) fn disconnected(&self, peer: &PeerId) {
         self.queues.lock().remove(peer);
     }
 }
