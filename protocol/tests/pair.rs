@@ -129,7 +129,7 @@ fn the_best_score_wins_and_is_paid_by_a_proven_second_within_what_won_lately() {
     }
 }
 
-/// (MK-52)
+/// (MK-52, MK-64)
 #[test]
 fn who_sold_below_cost_and_left_does_not_close_the_market_behind_him() {
     for sellers in [2, 3] {
@@ -150,6 +150,11 @@ fn who_sold_below_cost_and_left_does_not_close_the_market_behind_him() {
         let ended = testbed.outcome(5).end.unwrap();
         let is_dear = ended.as_ref().is_err_and(|(why, _)| matches!(why, Failure::OverCeiling { .. }));
         assert_eq!((is_dear, ended.is_ok()), (sellers < 3, sellers >= 3), "{sellers}: {ended:?}");
+        // A quote says so before anything is asked.
+        testbed.seek(client);
+        let next = testbed::order(chat("count for me", 20), COIN, MINUTE);
+        let quote = testbed.client_at(client).quote(testbed.now, &next).unwrap();
+        assert_eq!(quote.price_max.is_some_and(|most| quote.price > most), is_dear, "{quote:?}");
     }
 }
 

@@ -11,6 +11,7 @@ use bombyx_protocol::time::Span;
 use bombyx_protocol::wire::message::{Content, Finish};
 use bombyx_protocol::work::order::{ChatMessage, Generate, Order, Role, Sampling, Task, TaskKind, Tier};
 use bombyx_protocol::work::preferences::Preferences;
+use bombyx_protocol::work::price::Price;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
@@ -49,6 +50,9 @@ pub(crate) struct Question {
     pub seed: u64,
     /// The most that the answer may cost, in nano.
     pub max_cost_nano: u64,
+    /// The most that a bid may ask, in nano for 1,000 units, if the user says so.
+    #[serde(default)]
+    pub max_price_nano: Option<u64>,
     /// Seconds until it is given up.
     pub deadline_s: u64,
     /// Nodes to join through, beside those that the node knows.
@@ -194,7 +198,7 @@ impl Question {
             deadline: Span::from_s(self.deadline_s),
             tier: Tier::Open,
             nano_per_ms: None,
-            price_max: None,
+            price_max: self.max_price_nano.map(Price),
             dims: None,
             weights,
         })

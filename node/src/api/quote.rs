@@ -52,6 +52,11 @@ pub(crate) struct QuoteReport {
     pub usual_per_k_units_nano: u64,
     /// The median of the bids that this node paid lately; absent where there were fewer than four.
     pub paid_lately_per_k_units_nano: Option<u64>,
+    /// The most that a bid may ask: what the request says, or twice what was paid lately where providers of fewer than three prefixes
+    /// sell. Absent where the budget alone bounds it.
+    pub max_per_k_units_nano: Option<u64>,
+    /// Whether the price passes that, so that nobody would be asked.
+    pub over_max_price: bool,
     /// The bill at that price.
     pub bill: BillReport,
     /// The bill at the most that the price may be.
@@ -135,6 +140,8 @@ impl NodeHandle {
             most_per_k_units_nano: quote.price_most.0,
             usual_per_k_units_nano: quote.usual.0,
             paid_lately_per_k_units_nano: quote.won_lately.map(|price| price.0),
+            max_per_k_units_nano: quote.price_max.map(|price| price.0),
+            over_max_price: quote.price_max.is_some_and(|most| quote.price > most),
             bill: bill.into(),
             most_bill: most_bill.into(),
             usual_bill: usual_bill.into(),
@@ -209,15 +216,14 @@ impl QuoteReport {
             }
         };
         let counted = if self.input_counted { "counted" } else { "estimated; the provider's count decides" };
-        let sellers = if self.one_seller {
-            format!("{} (one seller: nothing but your own ceiling bounds its price)", self.sellers)
-        } else {
-            format!(
-                "{} of {} prefix{}",
-                self.sellers,
-                self.prefixes,
-                if self.prefixes == 1 { "" } else { "es" }
-            )
+        let sellers = match (self.one_seller, self.sellers) {
+            (true, 1) => "1 (one seller: nothing but your own ceiling bounds its price)".to_owned(),
+            (true, sellers) => {
+                format!(
+                    "{sellers} of one prefix, perhaps one seller: nothing but your own ceiling bounds the price"
+                )
+            }
+            (false, sellers) => format!("{sellers} of {} prefixes", self.prefixes),
         };
         let channel = if self.channel.opens {
             format!(
@@ -244,6 +250,11 @@ impl QuoteReport {
         if self.over_max_cost {
             let most = coins(Some(self.max_cost_nano));
             lines.push(format!("note       the largest answer can cost more than the {most} that it may"));
+        }
+        if let Some(most) = self.max_per_k_units_nano.filter(|_| self.over_max_price) {
+            lines.push(format!(
+                "note       a bid may ask {most} nano for 1,000 units, so that nobody would be asked: `--max-price` lets it ask more"
+            ));
         }
         lines.join("\n")
     }

@@ -56,6 +56,10 @@ pub(super) struct Ask {
     /// The most that the answer may cost, in coins.
     #[arg(long, value_name = "COINS", default_value = "0.05")]
     max_cost: Coins,
+    /// The most that a bid may ask, in nano for 1,000 units, as quotes say it [default: where providers of fewer than three address
+    /// prefixes bid, twice what was paid lately].
+    #[arg(long, value_name = "NANO")]
+    max_price: Option<u64>,
     /// Seconds until the order is given up. As long again is waited for another `ask` of this home to end.
     #[arg(long, value_name = "S", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3600))]
     deadline: u64,
@@ -130,6 +134,7 @@ impl Ask {
             temperature_milli,
             seed: self.seed,
             max_cost_nano: self.max_cost.0.0,
+            max_price_nano: self.max_price,
             deadline_s: self.deadline,
             join: self.join.clone(),
         })

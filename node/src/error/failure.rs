@@ -91,8 +91,9 @@ impl Meaning {
                 Self::new(Exit::Price, 422, "price_ceiling_too_low", hint).about("bombyx.max_cost_nano")
             }
             Failure::OverCeiling { .. } => {
-                let hint = "say what a bid may ask, or wait until more providers bid";
-                Self::new(Exit::Price, 422, "price_ceiling_too_low", hint)
+                let hint = "say what a bid may ask (`--max-price`, over HTTP `provider.max_price`), or wait until more providers bid: \
+                            where few do, a bid may ask twice what was paid lately";
+                Self::new(Exit::Price, 422, "price_ceiling_too_low", hint).about("provider.max_price")
             }
             Failure::Deadline => {
                 let hint = "give more time, or ask for fewer tokens";

@@ -20,7 +20,7 @@ use crate::work::price::Price;
 use super::memory::Bought;
 use super::progress::Progress;
 use super::room::LateBid;
-use super::shared::SharedState;
+use super::shared::{SharedState, ceiling};
 use super::verdict::standing;
 
 /// Runners-up that are kept warm for a failover; the others are released at once. (`MK-11`, `MK-13`)
@@ -187,14 +187,12 @@ impl Progress {
         let (model, SharedState { memory, config, .. }) = (&self.order.model, shared);
         let bought = memory.model(model);
         let median = bought.and_then(|bought| bought.history.median_bid());
-        let ceiling = |usual: Price| Price(usual.0.saturating_mul(limits::CEILING_TIMES));
-        let has_ceiling = config.market.ceiling && prefixes < limits::MARKET_PREFIXES_MIN;
         let price_max = if self.is_direct && median.is_none() {
             // Whoever is called for what it asks is held to what is asked here: a low ask is free.
             let asked = shared.book.median(now, model).map(ceiling);
             self.order.price_max.into_iter().chain(asked).min()
         } else {
-            self.order.price_max.or(median.map(ceiling).filter(|_| has_ceiling))
+            shared.price_max(&self.order, median, prefixes)
         };
         Wants {
             lot: *lot,

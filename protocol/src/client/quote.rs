@@ -78,6 +78,7 @@ impl Client {
         };
         let ((opens_channel, locks), (_, locks_most)) = (locks_at(price), locks_at(price_most));
         let is_leased = usize::from(basis == Basis::Lease);
+        let won_lately = memory.model(&order.model).and_then(|bought| bought.history.median_bid());
         Ok(Quote {
             sellers: sellers.len().max(is_leased),
             prefixes: lowest.len().max(is_leased),
@@ -86,7 +87,8 @@ impl Client {
             price,
             price_most,
             usual,
-            won_lately: memory.model(&order.model).and_then(|bought| bought.history.median_bid()),
+            price_max: self.shared.price_max(order, won_lately, lowest.len()),
+            won_lately,
             input_tokens: input,
             output_tokens: expected,
             output_tokens_max: lot.output_tokens_max,

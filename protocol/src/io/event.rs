@@ -170,7 +170,7 @@ pub enum Failure {
     },
     /// There were bids, all of them far above what was paid lately.
     #[error(
-        "every bid asks more than a bid may: the lowest is {} nano for 1,000 units, the most {}; say what it may ask",
+        "every bid asks more than a bid may: the lowest is {} nano for 1,000 units, and {} is the most",
         lowest.0,
         most.0
     )]

@@ -38,6 +38,8 @@ pub struct Quote {
     pub most_bill: QuotedBill,
     /// The bill at the usual price.
     pub usual_bill: QuotedBill,
+    /// The most that a bid may ask, where that is bounded by more than the budget. (`MK-52`)
+    pub price_max: Option<Price>,
     /// Whether a channel would have to be opened.
     pub opens_channel: bool,
     /// What would be locked beyond what is locked, at the price that it is expected to be paid. (`CH-31`)
