@@ -9,6 +9,8 @@ use crate::status::models::{ModelWeights, NameError, OfferedModel};
 
 /// Digits of an id that are enough to name a model beside its name.
 const DIGITS_MIN: usize = 8;
+/// Models of which a failure names those that are on offer.
+const NAMED_MAX: usize = 8;
 
 /// A model that is meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,8 +47,8 @@ pub(crate) fn resolve(name: &str, offered: &[OfferedModel]) -> Result<MeantModel
     let fitting: Vec<&OfferedModel> =
         named.filter(|model| model.id.starts_with(&digits.to_ascii_lowercase())).collect();
     match fitting.as_slice() {
-        [model] => listed_as(model).ok_or_else(|| unknown(name)),
-        [] => Err(unknown(name)),
+        [model] => listed_as(model).ok_or_else(|| unknown(name, offered)),
+        [] => Err(unknown(name, offered)),
         several => Err(NameError::Ambiguous {
             name: wanted.to_owned(),
             labels: several.iter().map(|model| model.label.clone()).collect(),
@@ -66,18 +68,31 @@ fn listed_as(model: &OfferedModel) -> Option<MeantModel> {
     Some(MeantModel { id: model.id.parse().ok()?, kind, weights: Weights { input, cached, output } })
 }
 
-fn unknown(name: &str) -> NameError {
-    NameError::Unknown(match catalog::find(name) {
-        Ok(_) => format!("nobody offers `{name}` at the moment"),
-        Err(CatalogError::Unknown { near, names, .. }) => {
-            let name = name.escape_debug();
-            let near = near.map_or_else(String::new, |near| format!(", did you mean `{near}`?"));
-            format!(
-                "there is no model `{name}`{near}; nobody offers it at the moment, and the catalogue has {names}"
-            )
-        }
-        Err(error) => error.to_string(),
-    })
+fn unknown(name: &str, offered: &[OfferedModel]) -> NameError {
+    let near = match catalog::find(name) {
+        Ok(_) => None,
+        Err(CatalogError::Unknown { near, .. }) => near,
+        Err(error) => return NameError::Unknown(error.to_string()),
+    };
+    let near = near.map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
+    NameError::Unknown(format!(
+        "nobody offers `{}` at the moment; {}{near}",
+        name.escape_debug(),
+        names(offered)
+    ))
+}
+
+/// Names what is on offer, as far as a line holds it.
+pub(super) fn names(offered: &[OfferedModel]) -> String {
+    if offered.is_empty() {
+        return "nothing is on offer".into();
+    }
+    let named: Vec<&str> = offered.iter().take(NAMED_MAX).map(|model| model.label.as_str()).collect();
+    let more = match offered.len().saturating_sub(NAMED_MAX) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!("on offer: {}{more}", named.join(", "))
 }
 
 #[cfg(test)]
@@ -142,5 +157,22 @@ mod tests {
         let offered = [model("0a", Some("all-minilm-l6-v2"), "all-minilm-l6-v2@0a0a0a0a")];
         assert_eq!(resolve("all-minilm-l6-v2", &offered), Ok(real));
         assert_eq!(resolve("all-minilm-l6-v2@0a0a0a0a", &offered).unwrap().id, ModelId([0x0a; 32]));
+    }
+
+    #[test]
+    fn what_is_on_offer_is_named_as_far_as_a_line_holds_it() {
+        let named = |count: usize| {
+            let offered: Vec<OfferedModel> =
+                (0..count).map(|number| model("0a", None, &format!("m{number}"))).collect();
+            resolve("bombyx-chat-tinny", &offered).unwrap_err().to_string()
+        };
+        let said = |offered: &str| {
+            format!(
+                "nobody offers `bombyx-chat-tinny` at the moment; {offered}; did you mean `bombyx-chat-tiny`?"
+            )
+        };
+        assert_eq!(named(0), said("nothing is on offer"));
+        assert_eq!(named(2), said("on offer: m0, m1"));
+        assert!(named(11).contains("m7 and 3 more"));
     }
 }

@@ -7,13 +7,10 @@ use bombyx_protocol::{Basis, Quote, QuotedBill};
 use serde::{Deserialize, Serialize};
 
 use super::handle::NodeHandle;
+use super::models::names;
 use crate::error::NodeError;
 use crate::ledger::CoinName;
 use crate::status::count;
-use crate::status::models::OfferedModel;
-
-/// Models of which a failure names those that are on offer.
-const NAMED_MAX: usize = 8;
 
 /// A quote, as pages and `--json` show it. Amounts are in nano; one that does not fit 64 bits is absent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -176,19 +173,6 @@ const fn word(basis: Basis) -> &'static str {
     }
 }
 
-/// Names what is on offer, as far as a line holds it.
-fn names(offered: &[OfferedModel]) -> String {
-    if offered.is_empty() {
-        return "nothing is on offer".into();
-    }
-    let named: Vec<&str> = offered.iter().take(NAMED_MAX).map(|model| model.label.as_str()).collect();
-    let more = match offered.len().saturating_sub(NAMED_MAX) {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
-    format!("on offer: {}{more}", named.join(", "))
-}
-
 impl QuoteReport {
     /// Returns the quote in words.
     #[must_use]
@@ -257,38 +241,5 @@ impl QuoteReport {
             ));
         }
         lines.join("\n")
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::status::models::{ModelPrice, ModelWeights};
-
-    #[test]
-    fn what_is_on_offer_is_named_as_far_as_a_line_holds_it() {
-        let price = ModelPrice {
-            per_k_units_nano: 1,
-            per_job_nano: None,
-            input_per_k_nano: None,
-            output_per_k_nano: None,
-        };
-        let model = |number: usize| OfferedModel {
-            id: "0a".repeat(32),
-            name: None,
-            label: format!("m{number}"),
-            task: "chat".into(),
-            context_tokens: None,
-            output_tokens_max: None,
-            weights: ModelWeights { input: 10, cached: 1, output: 60 },
-            tiers: Vec::new(),
-            providers: 1,
-            lowest: price,
-            usual: price,
-        };
-        let named = |count: usize| names(&(0..count).map(model).collect::<Vec<_>>());
-        assert_eq!(named(0), "nothing is on offer");
-        assert_eq!(named(2), "on offer: m0, m1");
-        assert!(named(11).ends_with("m7 and 3 more"));
     }
 }

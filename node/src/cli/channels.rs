@@ -126,7 +126,7 @@ impl ChannelsArgs {
 }
 
 async fn close_all(node: &VerbNode, printer: Printer) -> Result<(), NodeError> {
-    let list = node.pages.get("/channels").await?;
+    let list: ChannelList = node.pages.get("/channels").await?;
     let closing: Vec<ChannelStatus> = node.pages.post("/channels/close", &()).await?;
     let accounts = closing.iter().map(|channel| format!("channel {} is closing", channel.account));
     let lines = || match closing.len() {
@@ -135,6 +135,10 @@ async fn close_all(node: &VerbNode, printer: Printer) -> Result<(), NodeError> {
     };
     printer.data(&closing, lines);
     name_losses(&list, &closing, &node.pages.status.ledger.coin, printer);
+    let closes = list.channels.iter().any(|view| view.channel.state == ChannelPhase::Closing);
+    if closing.is_empty() && !closes {
+        return Ok(());
+    }
     until_closed(node, printer).await
 }
 

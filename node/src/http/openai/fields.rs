@@ -59,7 +59,7 @@ impl<'a> Fields<'a> {
     pub(super) fn integer(&self, field: &str, min: u64, max: u64) -> Result<Option<u64>, ApiError> {
         let Some(value) = self.value(field) else { return Ok(None) };
         let number = value.as_u64().filter(|number| (min..=max).contains(number));
-        let bounds = if max == u64::MAX { format!("{min}, or more") } else { format!("{min} to {max}") };
+        let bounds = if max == u64::MAX { format!("{min} on") } else { format!("{min} to {max}") };
         number.map(Some).ok_or_else(|| self.wrong(field, &format!("must be a whole number from {bounds}")))
     }
 
