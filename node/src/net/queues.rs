@@ -96,10 +96,12 @@ pub(super) struct DirectSends {
 impl DirectSends {
     /// Takes a message to a peer whose task runs. Returns the command where the loop has to see to it.
     pub(super) fn take(&self, command: NetCommand) -> Option<NetCommand> {
-        let (to, bytes, policy) = match command {
-            NetCommand::Send { to, bytes } => (to, bytes, DialPolicy::Dial),
-            NetCommand::Answer { to, bytes } => (to, bytes, DialPolicy::ConnectedOnly),
-            other => return Some(other),
+        let (to, bytes, policy) = if let NetCommand::Send { to, bytes } = command {
+            (to, bytes, DialPolicy::Dial)
+        } else if let NetCommand::Answer { to, bytes } = command {
+            (to, bytes, DialPolicy::ConnectedOnly)
+        } else {
+            return Some(command);
         };
         let bytes = match self.try_put(to, bytes, policy) {
             Ok(()) => return None,
