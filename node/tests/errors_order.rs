@@ -65,7 +65,7 @@ async fn a_node_that_is_not_there_cannot_be_joined() {
     let peer = "12D3KooWNKGu7MKrBYeoYz2ydGKiYfE53qWekeCWdeakJjtS4jHa";
     let join = format!("/ip4/127.0.0.1/tcp/{free}/p2p/{peer}");
     let output = asked(&ledger, &join, &["--deadline", "3", "hello"], &[]).await;
-    assert_fails(&output, 25, &["0 of 1 peers", "--join"]);
+    assert_fails(&output, 25, &["0 of 1 peer", "--join"]);
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(said.matches("cannot join through").count(), 1, "each try fails alike: {said}");
 }

@@ -69,14 +69,14 @@ fn listed_as(model: &OfferedModel) -> Option<MeantModel> {
 }
 
 fn unknown(name: &str, offered: &[OfferedModel]) -> NameError {
-    let near = match catalog::find(name) {
-        Ok(_) => None,
-        Err(CatalogError::Unknown { near, .. }) => near,
+    let more = match catalog::find(name) {
+        Ok(_) => String::new(),
+        Err(CatalogError::Unknown { near: Some(near), .. }) => format!("; did you mean `{near}`?"),
+        Err(CatalogError::Unknown { near: None, names, .. }) => format!("; the catalogue has {names}"),
         Err(error) => return NameError::Unknown(error.to_string()),
     };
-    let near = near.map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
     NameError::Unknown(format!(
-        "nobody offers `{}` at the moment; {}{near}",
+        "nobody offers `{}` at the moment; {}{more}",
         name.escape_debug(),
         names(offered)
     ))

@@ -9,7 +9,7 @@ use tokio::time::sleep;
 use crate::home::peers;
 use crate::net::KnownPeer;
 
-/// Changes within this time are written together.
+/// Changes within this time of one that was written are written together.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Returns the peers that answered earlier lives of the node in `home`. A list that cannot be read is no reason not to start.
@@ -24,19 +24,20 @@ pub(super) fn read(home: &std::path::Path) -> Vec<KnownPeer> {
 pub(super) async fn keep(home: PathBuf, mut known: watch::Receiver<Vec<KnownPeer>>) {
     let mut lives = true;
     while lives {
+        // The first is written at once: a node that is killed a moment later finds back by it.
         lives = known.changed().await.is_ok();
+        let list = known.borrow_and_update().clone();
+        let into = home.clone();
+        let written = tokio::task::spawn_blocking(move || peers::write(&into, &list)).await;
+        if let Ok(Err(error)) = written {
+            tracing::warn!(%error, "the list of peers that answered cannot be kept");
+        }
         if lives {
             tokio::select! {
                 () = sleep(PAUSE) => {}
                 // The swarm has ended.
                 () = ended(known.clone()) => {}
             }
-        }
-        let list = known.borrow_and_update().clone();
-        let into = home.clone();
-        let written = tokio::task::spawn_blocking(move || peers::write(&into, &list)).await;
-        if let Ok(Err(error)) = written {
-            tracing::warn!(%error, "the list of peers that answered cannot be kept");
         }
     }
 }

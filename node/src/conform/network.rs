@@ -36,15 +36,9 @@ pub(super) async fn topics(subject: &Subject) -> Checked {
     if !subject.sells() {
         return idle("the node sells nothing");
     }
-    let lacks = |topic: &str| format!("the node sells and does not listen to {topic}");
-    let market = subject.market_topic();
-    holds(subject.topics.contains(&market), || lacks(&market))?;
-    for ask in &subject.asks {
-        let digits: String = ask.model.to_string().chars().take(16).collect();
-        let topic = format!("bombyx/{}/model/{digits}", subject.network);
-        holds(subject.topics.contains(&topic), || lacks(&topic))?;
-    }
-    Ok(())
+    let wanted = subject.wanted_topics();
+    let missing: Vec<&str> = wanted.difference(&subject.topics).map(String::as_str).collect();
+    holds(missing.is_empty(), || format!("the node sells and does not listen to {}", missing.join(", ")))
 }
 
 fn table(subject: &Subject) -> Checked {

@@ -74,8 +74,9 @@ impl Subject {
             entropy: Mutex::new(Entropy::new(seed)),
         };
         let mut guest = Guest::connect(subject.seed(), &subject.network, &subject.address).await?;
-        // Topics come a moment after the connection, where there are any.
-        guest.probe.becomes(ANSWER, |standing| !standing.topics.is_empty()).await;
+        // Topics come a moment after the connection, perhaps one by one.
+        let market = subject.market_topic();
+        guest.probe.becomes(ANSWER, |standing| standing.topics.contains(&market)).await;
         let standing = guest.probe.standing();
         subject.identified = standing.identified.unwrap_or(subject.identified);
         subject.topics = standing.topics;
@@ -86,6 +87,9 @@ impl Subject {
                 break;
             }
         }
+        let wanted = subject.wanted_topics();
+        guest.probe.becomes(ANSWER, |standing| wanted.is_subset(&standing.topics)).await;
+        subject.topics = guest.probe.standing().topics;
         if let Some(ask) = subject.choose().cloned() {
             let json = subject.manifest(&mut guest, ask.model).await.ok().flatten();
             let manifest = json.and_then(|json| Manifest::parse(&json).ok());
@@ -137,6 +141,15 @@ impl Subject {
         let guest = self.guest().await.map_err(|_| lost())?;
         guest.probe.open_messages().await.map_err(|_| lost())?;
         Ok(())
+    }
+
+    /// Returns the topics that a node with these offers listens to. (`NE-14`)
+    pub(super) fn wanted_topics(&self) -> BTreeSet<String> {
+        let of_model = |ask: &Ask| {
+            let digits: String = ask.model.to_string().chars().take(16).collect();
+            format!("bombyx/{}/model/{digits}", self.network)
+        };
+        self.asks.iter().map(of_model).chain([self.market_topic()]).collect()
     }
 
     pub(super) fn market_topic(&self) -> String {

@@ -222,7 +222,7 @@ async fn an_order_of_a_node_without_a_peer_fails_as_that_and_not_before_its_dead
     assert!(began.elapsed() >= Duration::from_millis(1_400));
     assert_eq!(client.status().await.unwrap().client.orders_failed, 1);
     let none = client.wait_for_peers(1, Duration::from_millis(100)).await.unwrap_err();
-    assert!(none.to_string().contains("0 of 1 peers"), "{none}");
+    assert!(none.to_string().contains("0 of 1 peer"), "{none}");
     client.shutdown().await;
     timeout(PATIENCE, task).await.unwrap().unwrap().unwrap();
 }
