@@ -112,6 +112,7 @@ fn a_stranger_pays_nothing_for_what_was_read_for_it() {
         testbed.run(Span::from_s(20), |_| false);
         let (_, served) = testbed.served.last().unwrap();
         assert_eq!((served.cost, served.refused), (Nano::ZERO, None), "after {jobs} jobs");
+        assert!(!served.delivered, "nothing of it was made");
         assert_eq!(testbed.faults, []);
         if jobs > 0 {
             let (_, unpaid, lost) = books(&testbed, provider);

@@ -136,8 +136,9 @@ impl Driver {
             }
             Event::Served(served) => {
                 self.served.open.remove(&served.job);
-                self.served.jobs += 1;
-                self.served.refused += u64::from(served.refused.is_some());
+                // One that was sent away before it had anything was not sold.
+                self.served.jobs += u64::from(served.delivered);
+                self.served.refused += u64::from(served.delivered && served.refused.is_some());
                 self.served.nano = self.served.nano.saturating_add(served.cost.0);
                 tracing::info!(
                     job = ?served.job,

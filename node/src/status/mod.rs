@@ -54,9 +54,9 @@ pub struct ProviderStatus {
     pub models: Vec<ModelStatus>,
     /// Jobs that hold a slot.
     pub jobs_in_flight: usize,
-    /// Jobs that ended.
+    /// Jobs that ended and of which something was delivered.
     pub jobs_served: u64,
-    /// Of these, jobs that this node refused or gave up.
+    /// Of these, jobs that this node gave up.
     pub jobs_refused: u64,
     /// What all of them came to, in nano.
     pub served_nano: u64,
@@ -75,7 +75,7 @@ pub struct SalesStatus {
     pub heard: u64,
     /// Bids made.
     pub bids: u64,
-    /// Bids that were awarded.
+    /// Bids on which it took a job.
     pub won: u64,
     /// Of these, those paid above the bid.
     pub paid_above: u64,

@@ -259,6 +259,8 @@ pub struct JobReport {
     pub output_tokens: u64,
     /// What it came to.
     pub cost: Nano,
+    /// Whether anything was sent to the client: a task may end while it waits for its slot or its money.
+    pub delivered: bool,
     /// Why it ended early, if it did.
     pub refused: Option<Refusal>,
     /// Whether the client signed that it was served.

@@ -133,6 +133,7 @@ impl Provider {
         {
             return Err(Refusal::Busy);
         }
+        self.bidder.taken(origin.node, taken.call, taken.price);
         self.told.note(now, origin.node, now + limits::LEASE_VALID);
         Ok((promised, is_customer && has_slot))
     }

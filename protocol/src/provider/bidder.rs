@@ -64,6 +64,8 @@ struct Promise {
     expected_until: Option<Time>,
     /// Whether it was awarded: from then on it is the winner's for the time of a lease.
     leased: bool,
+    /// Whether a job was taken on it.
+    won: bool,
     /// Whom it was made to.
     origin: Origin,
     /// When it was made.
@@ -216,6 +218,7 @@ impl Bidder {
             until,
             expected_until: Some(expected),
             leased: false,
+            won: false,
             origin,
             since: now,
             is_customer,
@@ -248,12 +251,20 @@ impl Bidder {
         let promised = promise.terms;
         if !core::mem::replace(&mut promise.leased, true) {
             promise.until = now + limits::LEASE_VALID;
-            self.sales.won(promised.price, price);
             if promise.is_customer {
                 self.wins.learn(true);
             }
         }
         Ok(promised)
+    }
+
+    /// Counts a bid as won: a job was taken on it.
+    pub(super) fn taken(&mut self, client: NodeId, call: CallId, price: Price) {
+        if let Some(promise) = self.promises.get_mut(&(client, call))
+            && !core::mem::replace(&mut promise.won, true)
+        {
+            self.sales.won(promise.terms.price, price);
+        }
     }
 
     /// Notes that a client comes back later with work of a bid that it releases. (`MK-50`)

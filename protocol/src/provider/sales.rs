@@ -13,7 +13,7 @@ pub struct Sales {
     pub heard: u64,
     /// Bids made.
     pub bids: u64,
-    /// Bids that were awarded.
+    /// Bids on which a job was taken.
     pub won: u64,
     /// Of these, those paid above the bid.
     pub paid_above: u64,
@@ -34,7 +34,7 @@ pub struct Sales {
 }
 
 impl Sales {
-    /// Notes that a bid was awarded at a price.
+    /// Notes that a job was taken on a bid at a price.
     pub(super) fn won(&mut self, bid: Price, paid: Price) {
         self.won = self.won.saturating_add(1);
         let above = u128::from(paid.0.saturating_sub(bid.0)).saturating_mul(1_000_000);

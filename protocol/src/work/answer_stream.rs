@@ -282,6 +282,12 @@ impl AnswerStream {
         self.unacked.back().filter(|_| self.ended)
     }
 
+    /// Returns whether anything was sent.
+    #[must_use]
+    pub const fn has_begun(&self) -> bool {
+        self.next > 0
+    }
+
     /// Returns whether it is a bill for reading alone. (`WR-24`)
     #[must_use]
     pub const fn is_for_reading(&self) -> bool {

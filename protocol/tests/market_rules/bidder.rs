@@ -227,6 +227,28 @@ fn a_bid_expires_and_a_won_one_stays_its_winners_for_a_while() {
     assert_eq!(refusal(&give(&mut provider, end, caller.sends(&lease))), Some(Refusal::UnknownBid));
 }
 
+/// An award that is refused sold nothing, and the same bid may be awarded again.
+#[test]
+fn a_bid_is_won_once_a_job_is_taken_on_it() {
+    let mut provider = provider(1, 1_000);
+    let mut caller = Caller::new(1);
+    let bids = give(&mut provider, START, caller.says(&caller.call(1)));
+    let (bid, hash) = caller.bid(&bids);
+    let Input::Command(Command::Offer(sold)) = offer(1_000) else { unreachable!() };
+    give(&mut provider, START, Input::Command(Command::Offer(Offer { slots: 0, ..sold })));
+    for job in 1..=2 {
+        let award = caller.award(&bid, hash, job);
+        assert_eq!(refusal(&give(&mut provider, START, caller.sends(&award))), Some(Refusal::Leaving));
+    }
+    assert_eq!(provider.sales().won, 0);
+    give(&mut provider, START, offer(1_000));
+    for job in 3..=4 {
+        let award = caller.award(&bid, hash, job);
+        assert_eq!(refusal(&give(&mut provider, START, caller.sends(&award))), None);
+    }
+    assert_eq!(provider.sales().won, 1, "a lease is one bid");
+}
+
 /// Why nothing is sold is the first thing that an owner wants to know.
 #[test]
 fn a_provider_counts_what_became_of_its_bids() {

@@ -372,6 +372,7 @@ impl JobMut<'_> {
             input_tokens: served.stream.input().count(),
             output_tokens: served.stream.output_tokens(),
             cost: served.stream.cost(),
+            delivered: served.stream.has_begun(),
             refused: why,
             countersigned: served.countersigned,
         })));
