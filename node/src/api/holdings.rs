@@ -8,9 +8,9 @@ use tokio::time::{Instant, sleep};
 
 use super::handle::NodeHandle;
 use crate::error::NodeError;
-use crate::ledger::CoinName;
-use crate::status::channels::ChannelList;
-use crate::status::{ChannelPhase, Direction};
+use crate::ledger::{CoinName, Departures};
+use crate::status::channels::{self, ChannelList, ChannelView};
+use crate::status::{self, ChannelPhase, Direction};
 
 /// How long a channel may take to open before a bill is written without it.
 const OPENING_PATIENCE: Duration = Duration::from_secs(10);
@@ -19,9 +19,17 @@ const OPENING_PAUSE: Duration = Duration::from_millis(100);
 
 /// What a node holds at one moment. What is not known, because the ledger does not answer, is absent and never zero.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub(crate) struct Holdings {
     /// Coins in the wallet, in nano.
     pub balance_nano: Option<u64>,
+    /// How many seconds ago the ledger has said so.
+    pub balance_ago_s: Option<u64>,
+    /// Whether it answered just now: else these amounts are what it showed last.
+    pub ledger_answers: bool,
+    /// Coins that have left the wallet for a channel and that the ledger does not show there yet, in nano: they are in none of the
+    /// other amounts.
+    pub on_its_way_nano: u64,
     /// Coins that this node's deposits hold, in nano.
     pub locked_nano: Option<u64>,
     /// Coins that the accounts of these channels hold beside the deposits, in nano: each pays for its close, and what is left of
@@ -38,18 +46,30 @@ pub(crate) struct Holdings {
 }
 
 impl Holdings {
-    /// Returns what the wallet and these channels hold.
+    /// Returns what the wallet, looked at then, and these channels hold, and what is on its way from one to the others.
     #[must_use]
-    pub(crate) fn of(balance: Option<Nano>, list: &ChannelList) -> Self {
+    pub(crate) fn of(balance: Option<(Nano, Instant)>, list: &ChannelList, departures: &Departures) -> Self {
         let paying = || list.channels.iter().filter(|view| view.channel.direction == Direction::Paying);
         let open = || {
             paying()
                 .filter(|view| !matches!(view.channel.state, ChannelPhase::Closed | ChannelPhase::Opening))
         };
         let opening = paying().filter(|view| view.channel.state == ChannelPhase::Opening);
+        let under_way = |view: &ChannelView, wallet_at| {
+            let account = channels::account(&view.channel.account)
+                .filter(|_| view.channel.state != ChannelPhase::Closed)?;
+            let shown = view.locked_nano.map_or(0, |_| view.channel.deposit_nano);
+            Some(departures.under_way(&account.address(), Nano(shown), wallet_at))
+        };
+        let on_its_way = balance.map_or(Nano::ZERO, |(_, wallet_at)| {
+            paying().filter_map(|view| under_way(view, wallet_at)).sum()
+        });
         let frees_in_s = open().map(|view| view.locked_for_s.unwrap_or(view.channel.challenge_s));
         Self {
-            balance_nano: balance.map(|Nano(nano)| nano),
+            balance_nano: balance.map(|(Nano(nano), _)| nano),
+            balance_ago_s: balance.map(|(_, at)| at.elapsed().as_secs()),
+            ledger_answers: true,
+            on_its_way_nano: on_its_way.0,
             locked_nano: list.locked().map(|Nano(nano)| nano),
             reserve_nano: list.reserved().map(|Nano(nano)| nano),
             locked_in: open().count(),
@@ -59,9 +79,12 @@ impl Holdings {
         }
     }
 
-    /// Returns what the ledger took between two moments.
+    /// Returns what the ledger took between two moments; nothing where it does not answer, so that what was last known is old.
     #[must_use]
     pub(crate) fn fees_since(&self, before: &Self) -> Option<u64> {
+        if !self.ledger_answers {
+            return None;
+        }
         Some(self.fees_nano?.saturating_sub(before.fees_nano?))
     }
 
@@ -90,14 +113,22 @@ impl Holdings {
             1 => "; a channel is being opened".to_owned(),
             count => format!("; {count} channels are being opened"),
         };
+        let on_its_way = match (before.on_its_way_nano, after.on_its_way_nano) {
+            (0, 0) => String::new(),
+            (before, after) => format!(
+                "; on its way to a channel {} before, now {}",
+                coin.amount(Nano(before)),
+                coin.amount(Nano(after))
+            ),
+        };
         format!(
-            "price {}, fees {}; locked {} before, now {}{until}{opening}; wallet {} before, now {}",
+            "price {}, fees {}; locked {} before, now {}{until}{opening}{on_its_way}; wallet {} before, now {}",
             coin.amount(price),
             words(after.fees_since(before)),
             words(before.locked_nano),
             words(after.locked_nano),
             words(before.balance_nano),
-            words(after.balance_nano),
+            status::balance(after.balance_nano, after.balance_ago_s, !after.ledger_answers, coin),
         )
     }
 }
@@ -109,33 +140,50 @@ impl NodeHandle {
     /// # Errors
     /// [`NodeError::Stopped`] when the node has ended.
     pub(crate) async fn holdings(&self) -> Result<Holdings, NodeError> {
-        let (list, balance) = tokio::join!(self.channel_list(), self.balance());
-        Ok(Holdings::of(balance, &list?))
+        let looked = async {
+            let balance = self.balance().await;
+            (balance, balance.is_some_and(|(_, at)| self.pages.is_news(at.elapsed())))
+        };
+        let (list, (balance, is_news)) = tokio::join!(self.channel_list(), looked);
+        let holdings = Holdings::of(balance, &list?, self.ledger().departures());
+        let ledger_answers = is_news && !self.ledger_is_silent();
+        Ok(Holdings { ledger_answers, ..holdings })
     }
 
-    /// Returns the same, once no channel is being opened any more, or after some seconds.
+    /// Returns the same, once no channel is being opened any more and it is known of every coin whether it has left the wallet, or
+    /// after some seconds.
     ///
     /// # Errors
     /// As [`Self::holdings`].
     pub(crate) async fn holdings_at_rest(&self) -> Result<Holdings, NodeError> {
         let until = Instant::now() + OPENING_PATIENCE;
-        while !self.ledger_is_silent() && Instant::now() < until {
+        let departures = self.ledger().departures();
+        loop {
             let channels = self.channels().await?;
             let is_opening = channels.iter().any(|channel| {
                 channel.direction == Direction::Paying && channel.state == ChannelPhase::Opening
             });
-            if !is_opening {
-                break;
+            let may_wait = !self.ledger_is_silent() && Instant::now() < until;
+            if may_wait && (is_opening || departures.is_sending()) {
+                sleep(OPENING_PAUSE).await;
+                continue;
             }
-            sleep(OPENING_PAUSE).await;
+            let paid_at = departures.paid_at();
+            let holdings = self.holdings().await?;
+            // Coins that moved meanwhile may be in the one amount and not in the other.
+            if !may_wait || (paid_at == departures.paid_at() && !departures.is_sending()) {
+                return Ok(holdings);
+            }
         }
-        self.holdings().await
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use bombyx_protocol::channel::terms::Address;
+
     use super::*;
+    use crate::status::ChannelStatus;
 
     #[test]
     fn a_bill_names_price_fees_and_what_is_locked_and_calls_unknown_what_is_not_known() {
@@ -150,10 +198,12 @@ mod tests {
             balance_nano: Some(4_980_000_000),
             locked_nano: Some(17_000_000),
             reserve_nano: Some(11_800_000),
+            ledger_answers: true,
             locked_in: 1,
             opening: 0,
             locked_for_s_max: 3_600,
             fees_nano: Some(2_960_000),
+            ..Holdings::default()
         };
         assert_eq!(
             Holdings::bill(&before, &after, Nano(17_400), &coin),
@@ -170,5 +220,61 @@ mod tests {
         ] {
             assert!(bill.contains(words), "{words}: {bill}");
         }
+        let under_way = Holdings { on_its_way_nano: 7_613_520, balance_ago_s: Some(3), ..after.clone() };
+        let bill = Holdings::bill(&after, &under_way, Nano(17_400), &coin);
+        assert!(
+            bill.contains("; on its way to a channel 0 TON before, now 0.00761352 TON; wallet"),
+            "{bill}"
+        );
+        assert!(bill.ends_with("now 4.98 TON"), "{bill}");
+    }
+
+    #[test]
+    fn a_bill_of_a_ledger_that_does_not_answer_says_how_old_it_is_and_knows_no_fees() {
+        let old = Holdings {
+            balance_nano: Some(5_000_000_000),
+            balance_ago_s: Some(73),
+            fees_nano: Some(2_960_000),
+            ..Holdings::default()
+        };
+        let bill = Holdings::bill(&old, &old, Nano(17_400), &CoinName::default());
+        assert!(bill.starts_with("price 0.0000174 TON, fees unknown; "), "{bill}");
+        assert!(
+            bill.ends_with(
+                "wallet 5 TON before, now 5 TON, as the ledger showed it 73 s ago; it does not answer now"
+            ),
+            "{bill}"
+        );
+    }
+
+    #[test]
+    fn what_has_left_the_wallet_and_is_not_seen_in_a_channel_is_on_its_way() {
+        let channel = |deposit_nano| ChannelStatus {
+            account: "07".repeat(32),
+            direction: Direction::Paying,
+            peer: "peer".into(),
+            deposit_nano,
+            paid_nano: 0,
+            state: ChannelPhase::Open,
+            challenge_s: 60,
+        };
+        let list = |deposit_nano| ChannelList {
+            node_id: "id".into(),
+            channels: vec![ChannelView {
+                locked_nano: Some(deposit_nano),
+                ..ChannelView::from(channel(deposit_nano))
+            }],
+            wallet_fees_nano: None,
+            other_fees_nano: None,
+        };
+        let (departures, before) = (Departures::default(), Instant::now());
+        departures.send().sent(&[(Address::basechain([7; 32]), Nano(8_000), Nano(20_000))]);
+        let after = departures.paid_at().unwrap_or(before) + Duration::from_millis(1);
+        let on_its_way = |balance, list| Holdings::of(balance, &list, &departures).on_its_way_nano;
+        assert_eq!(on_its_way(Some((Nano(1), after)), list(14_000)), 8_000);
+        assert_eq!(on_its_way(Some((Nano(1), after)), list(20_000)), 0, "it has arrived");
+        let early = before.checked_sub(Duration::from_millis(1)).unwrap_or(before);
+        assert_eq!(on_its_way(Some((Nano(1), early)), list(14_000)), 0, "it is in the balance");
+        assert_eq!(on_its_way(None, list(14_000)), 0);
     }
 }

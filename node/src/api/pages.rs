@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::driver::ledger::{Sight, Sights};
-use crate::ledger::{ChannelAccount, ChannelLife, Ledger, LedgerError};
+use crate::ledger::{ChannelAccount, ChannelLife, Departures, Ledger, LedgerError};
 use crate::status::channels::{self, ChannelList, ChannelView, WALLET_TRANSACTIONS_MAX};
 use crate::status::{ChannelPhase, ChannelStatus, Direction};
 
@@ -107,6 +107,7 @@ impl Values {
 pub(crate) struct Pages {
     values: Arc<Mutex<Values>>,
     sights: Sights,
+    departures: Departures,
     /// Counts the wishes.
     wished: watch::Sender<u64>,
     /// Counts the values that came.
@@ -120,14 +121,14 @@ impl Pages {
         let (wished, wishes) = watch::channel(0);
         let (done, fetched) = watch::channel(0);
         let pause = (ledger.spacing() * PAUSES).max(PAUSE_MIN);
-        let values = Arc::default();
+        let (values, departures) = (Arc::default(), ledger.departures().clone());
         tokio::spawn(fetch(ledger, Arc::clone(&values), wishes, done, pause));
-        Self { values, sights, wished, fetched, fresh: FRESH.max(pause * 2) }
+        Self { values, sights, departures, wished, fetched, fresh: FRESH.max(pause * 2) }
     }
 
     /// Returns the coins of an account, and how long ago that was so.
     pub(crate) async fn balance(&self, address: Address, within: Duration) -> Option<(Nano, Duration)> {
-        let moved = self.sights.called_at();
+        let moved = self.moved_at();
         let (told, ago) = self.shown(&[(Item::Balance(address), moved)], within).await.pop().flatten()?;
         Some((told.coins()?, ago))
     }
@@ -169,7 +170,7 @@ impl Pages {
                 view.show(state.as_deref(), ago);
             }
         }
-        let moved = self.sights.called_at();
+        let moved = self.moved_at();
         items.extend(wallet.map(|address| (Item::WalletFees(address), moved)));
         items.extend(wallet.map(|_| (Item::FeesOfOthers(listed), moved)));
         let mut told = self.shown(&items, within).await.into_iter().map(|told| told.map(|(told, _)| told));
@@ -183,6 +184,16 @@ impl Pages {
             wallet_fees_nano: coins.next().flatten(),
             other_fees_nano: coins.next().flatten(),
         }
+    }
+
+    /// Returns whether a value of this age came when it was last wished for: an older one is shown where the ledger does not answer.
+    pub(crate) fn is_news(&self, ago: Duration) -> bool {
+        ago < self.fresh + PAGE_PATIENCE
+    }
+
+    /// Returns when the node's own doing last moved coins.
+    fn moved_at(&self) -> Option<Instant> {
+        self.sights.called_at().max(self.departures.paid_at())
     }
 
     /// Coins have moved: what was fetched before is not shown any more.

@@ -299,7 +299,7 @@ fn name_old_home(home: &Path, printer: Printer) {
 
 /// Says what of an answer is not paid, and why.
 fn unpaid(report: &AnswerReport, coin: &CoinName) -> String {
-    let held = report.after.balance_nano.map_or_else(
+    let held = report.after.balance_nano.filter(|_| report.after.ledger_answers).map_or_else(
         || "the ledger does not answer".to_owned(),
         |held| format!("the wallet holds {}", coin.amount(Nano(held))),
     );

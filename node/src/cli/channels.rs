@@ -12,7 +12,6 @@ use tokio::time::{Instant, sleep};
 use super::own::{self, VerbNode};
 use super::print::Printer;
 use super::recover::{self, Recover};
-use super::status::WORTH_SAYING_S;
 use super::{reach, values, watch};
 use crate::api::connect::reach_ledger;
 use crate::error::NodeError;
@@ -24,7 +23,7 @@ use crate::ledger::{CoinName, Wallet};
 use crate::net::check_join;
 use crate::status::channels::{self, ChannelList, ChannelView};
 use crate::status::payee::PayeeCard;
-use crate::status::{ChannelPhase, ChannelStatus, Direction};
+use crate::status::{ChannelPhase, ChannelStatus, Direction, WORTH_SAYING_S};
 use crate::store::Store;
 
 /// How long a verb without a running node waits for closes and deposits.

@@ -10,24 +10,12 @@ use super::reach;
 use crate::error::NodeError;
 use crate::ledger::CoinName;
 use crate::ledger::clock::clock;
-use crate::status::{DueStatus, LedgerStatus, Status, Unpaid, count};
-
-/// From how many seconds on the age of what the ledger said is shown.
-pub(super) const WORTH_SAYING_S: u64 = 10;
+use crate::status::{DueStatus, LedgerStatus, Status, Unpaid, balance, count};
 
 pub(super) async fn run(home: &Path, printer: Printer) -> Result<(), NodeError> {
     let status = reach::running(home).await?.status;
     printer.data(&status, || text(&status));
     Ok(())
-}
-
-/// Returns a balance in words: how old it is where that is worth saying, and that the ledger does not answer.
-pub(super) fn balance(nano: Option<u64>, ago_s: Option<u64>, is_silent: bool, coin: &CoinName) -> String {
-    let Some(nano) = nano else { return "unknown (the ledger does not answer)".into() };
-    let old = ago_s.filter(|ago_s| is_silent || *ago_s >= WORTH_SAYING_S);
-    let old = old.map_or_else(String::new, |ago_s| format!(", as the ledger showed it {ago_s} s ago"));
-    let silent = if is_silent { "; it does not answer now" } else { "" };
-    format!("{}{old}{silent}", coin.amount(Nano(nano)))
 }
 
 /// Debtors that a line names.

@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::print::Printer;
-use super::{channels, own, reach, status, values};
+use super::{channels, own, reach, values};
 use crate::api::connect::reach_ledger;
 use crate::error::NodeError;
 use crate::home::STORE;
@@ -19,7 +19,7 @@ use crate::http::admin::{SendRequest, receiver};
 use crate::ledger::clock;
 use crate::ledger::{ChainError, CoinName, LedgerError, TRANSFER_LIFE, Wallet, friendly, parse_address};
 use crate::status::channels::ChannelView;
-use crate::status::{ChannelPhase, Direction};
+use crate::status::{self, ChannelPhase, Direction};
 use crate::store::Store;
 
 /// Flags of `bombyx wallet`.

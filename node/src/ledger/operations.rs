@@ -53,7 +53,7 @@ impl Ledger {
         let surplus = self.prices().await.open_surplus();
         let mut messages = Vec::new();
         let mut spent = Nano::ZERO;
-        let mut before = Vec::new();
+        let (mut before, mut deposits) = (Vec::new(), Vec::new());
         for (terms, deposit) in channels {
             let account = terms.account();
             let (raw, state) = self.look(account).await?;
@@ -66,11 +66,12 @@ impl Ledger {
             }
             let value = deposit.saturating_plus(surplus);
             spent = spent.saturating_plus(value);
+            deposits.push((account, value, *deposit));
             let message = ChannelMessage::TopUp { amount: *deposit };
             messages.push(message.internal(account, value, Some(terms)));
         }
         if !messages.is_empty() {
-            self.transfer(&mut turn, OPERATION, &messages, spent).await?;
+            self.transfer_to(&mut turn, OPERATION, &messages, spent, &deposits).await?;
         }
         drop(turn);
         let mut opened = Vec::new();
@@ -79,7 +80,7 @@ impl Ledger {
                 state.is_some_and(|state| state.epoch != 0 && state.deposit >= deposit)
             };
             let state = self
-                .reach(OPERATION, account, SentMessage::ByWallet { since_lt }, funded)
+                .reach_by_wallet(OPERATION, account, since_lt, funded)
                 .await?
                 .ok_or(LedgerError::NotOpen { account })?;
             opened.push(OpenedChannel { account, epoch: state.epoch, deposit: state.deposit });
@@ -97,14 +98,29 @@ impl Ledger {
         let (raw, before) = self.open_channel(account).await?;
         let value = amount.saturating_plus(self.prices().await.top_up_surplus());
         let message = ChannelMessage::TopUp { amount }.internal(account, value, None);
-        self.transfer(&mut turn, OPERATION, &[message], value).await?;
-        drop(turn);
         let deposit = before.deposit.saturating_plus(amount);
+        self.transfer_to(&mut turn, OPERATION, &[message], value, &[(account, value, deposit)]).await?;
+        drop(turn);
         let added = |state: Option<&ChannelAccount>| {
             state.is_some_and(|state| state.epoch == before.epoch && state.deposit >= deposit)
         };
-        self.reach(OPERATION, account, SentMessage::ByWallet { since_lt: raw.last_lt }, added).await?;
+        self.reach_by_wallet(OPERATION, account, raw.last_lt, added).await?;
         Ok(())
+    }
+
+    /// Waits until a deposit that the wallet has sent shows. One that the contract refused comes back.
+    async fn reach_by_wallet(
+        &self,
+        operation: &'static str,
+        account: Address,
+        since_lt: u64,
+        done: impl Fn(Option<&ChannelAccount>) -> bool,
+    ) -> Result<Option<ChannelAccount>, LedgerError> {
+        let reached = self.reach(operation, account, SentMessage::ByWallet { since_lt }, done).await;
+        if matches!(reached, Err(LedgerError::Refused { .. })) {
+            self.departures.refused(&account);
+        }
+        reached
     }
 
     /// Has the provider paid up to a voucher. A claim too small for an external message goes through the wallet.

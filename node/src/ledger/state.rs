@@ -9,6 +9,7 @@ use tycho_types::cell::HashBytes;
 
 use super::chain::{Account, Chain, Priority, Transaction};
 use super::contract::ChannelAccount;
+use super::departures::Departures;
 use super::error::LedgerError;
 use super::prices::Prices;
 use super::wallet::{TRANSFER_LIFE, Wallet};
@@ -35,6 +36,8 @@ pub struct Ledger {
     /// fate is open.
     pub(super) transfers: Arc<tokio::sync::Mutex<Option<Transfer>>>,
     pub(super) transfer_life: Duration,
+    /// What has left the wallet and may be in no channel yet.
+    pub(super) departures: Departures,
     /// What the network charged when it was last asked, and until when that counts.
     pub(super) prices: Arc<tokio::sync::Mutex<Option<(Instant, Prices)>>>,
     pub(super) deadline: Duration,
@@ -69,6 +72,7 @@ impl Ledger {
             wallet,
             transfers: Arc::default(),
             transfer_life: TRANSFER_LIFE,
+            departures: Departures::default(),
             prices: Arc::default(),
             deadline: DEADLINE,
         }
@@ -117,6 +121,11 @@ impl Ledger {
     #[must_use]
     pub fn wallet_address(&self) -> Option<Address> {
         self.wallet.as_deref().map(Wallet::address)
+    }
+
+    /// Returns what has left the wallet and may be in no channel yet.
+    pub(crate) fn departures(&self) -> &Departures {
+        &self.departures
     }
 
     /// Returns the channel at `account`; `None` if no contract is there.

@@ -6,6 +6,7 @@ pub(crate) mod payee;
 
 use std::fmt;
 
+use bombyx_protocol::amount::Nano;
 use bombyx_protocol::limits::PAYOUT_MIN;
 use bombyx_protocol::provider::Sales;
 use serde::{Deserialize, Serialize};
@@ -16,6 +17,18 @@ use crate::ledger::{CoinName, MAINNET_ID, friendly, parse_address};
 #[must_use]
 pub(crate) fn count(number: u64, thing: &str) -> String {
     format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
+}
+
+/// From how many seconds on the age of what the ledger said is shown.
+pub(crate) const WORTH_SAYING_S: u64 = 10;
+
+/// Returns a balance in words: how old it is where that is worth saying, and that the ledger does not answer.
+pub(crate) fn balance(nano: Option<u64>, ago_s: Option<u64>, is_silent: bool, coin: &CoinName) -> String {
+    let Some(nano) = nano else { return "unknown (the ledger does not answer)".into() };
+    let old = ago_s.filter(|ago_s| is_silent || *ago_s >= WORTH_SAYING_S);
+    let old = old.map_or_else(String::new, |ago_s| format!(", as the ledger showed it {ago_s} s ago"));
+    let silent = if is_silent { "; it does not answer now" } else { "" };
+    format!("{}{old}{silent}", coin.amount(Nano(nano)))
 }
 
 /// A node at one moment. It holds sizes and amounts, never a prompt, an answer or a key.
