@@ -45,8 +45,16 @@ pub(super) async fn running(home: &Path) -> Result<LocalNode, NodeError> {
         let request = client.get(format!("{}/status", note.admin)).bearer_auth(&token);
         request.send().await?.error_for_status()?.json::<Status>().await
     };
-    let status = ask.await.map_err(|error| {
-        not_running(format!("process {} left a note but does not answer: {error}", note.pid))
+    let status = ask.await.map_err(|error: reqwest::Error| {
+        let pid = note.pid;
+        not_running(if error.is_connect() {
+            format!(
+                "process {pid} has ended without an orderly end (it was killed, or the power failed), and left its note; `bombyx up` \
+                 starts it again, with its keys, channels and vouchers"
+            )
+        } else {
+            format!("process {pid} left a note but does not answer: {}", error.without_url())
+        })
     })?;
     // A node that was killed leaves its note; its port may be another one's by now.
     if status.node_id != note.node_id {
@@ -117,5 +125,38 @@ impl LocalNode {
         }
         let Denial { error, hint, code } = answer.json().await.map_err(stopped)?;
         Err(NodeError::Denied { error, hint, code: ExitKind::of(code) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_note_of_a_node_that_was_killed_is_told_from_one_that_does_not_answer() {
+        let home = tempfile::tempdir().unwrap();
+        keys::replace_private(&home.path().join(TOKEN), "token").unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let note = Note {
+            pid: 2_103,
+            node_id: "id".into(),
+            addresses: Vec::new(),
+            admin: format!("http://{}", listener.local_addr().unwrap()),
+            gateway: None,
+            models: Vec::new(),
+        };
+        let _note = note.leave(home.path()).unwrap();
+        let why = async || running(home.path()).await.err().unwrap().to_string();
+        // Somebody else has its port, and hangs up.
+        let other = std::thread::spawn(move || drop(listener.accept().unwrap()));
+        let told = why().await;
+        assert!(told.contains("process 2103 left a note but does not answer"), "{told}");
+        other.join().unwrap();
+        let told = why().await;
+        assert!(told.contains("process 2103 has ended without an orderly end"), "{told}");
+        assert!(told.contains("`bombyx up` starts it again"), "{told}");
     }
 }
