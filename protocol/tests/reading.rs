@@ -1,13 +1,13 @@
 //! A long prompt: who reads it says so and is waited for, who falls silent is left, and what was read for nobody is paid by those
 //! who know the provider.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm)]
 
 mod testbed;
 
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::record::RecordKey;
 use bombyx_protocol::ident::NodeId;
-use bombyx_protocol::io::{Command, Failure};
+use bombyx_protocol::io::{ChannelChange, Command, Failure};
 use bombyx_protocol::limits;
 use bombyx_protocol::time::Span;
 use bombyx_protocol::work::order::OrderId;
@@ -143,6 +143,13 @@ fn a_client_that_does_not_pay_for_reading_is_not_asked_again_and_served_as_befor
         })
         .collect();
     assert_eq!(asked, [true, false]);
+    let read = testbed.served.iter().rev().nth(1).unwrap().1.cost;
+    let by_closes = testbed.news.iter().filter_map(|(node, news)| match news.change {
+        ChannelChange::Closed { lost, .. } if *node == provider => lost,
+        _ => None,
+    });
+    let lost = by_closes.sum::<Nano>().saturating_plus(read);
+    assert_eq!(testbed.provider_at(provider).lost(testbed.now), lost, "what was sold and is not asked for");
     testbed.order(client, 12, chat(&prompt(), 2), COIN, Span::from_s(120));
     ends(&mut testbed, 12);
     assert!(testbed.outcome(12).end.unwrap().is_ok());

@@ -5,7 +5,7 @@ mod testbed;
 
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::fault::PaymentFault;
-use bombyx_protocol::io::Failure;
+use bombyx_protocol::io::{Command, Failure};
 use bombyx_protocol::limits::CREDIT_HOUR;
 use bombyx_protocol::provider::{CreditLimits, ProviderConfig};
 use bombyx_protocol::time::Span;
@@ -53,8 +53,11 @@ fn a_client_that_cannot_open_a_channel_is_served_on_credit_no_more_than_that_and
         owed(&testbed)
     );
     assert_eq!(testbed.chain.opened, 0);
+    let lent = owed(&testbed);
+    assert_eq!(testbed.provider_at(provider).lost(testbed.now), Nano::ZERO);
     testbed.run(CREDIT_HOUR, |_| false);
     assert_eq!(owed(&testbed), Nano::ZERO, "an hour later it is forgotten");
+    assert_eq!(testbed.provider_at(provider).lost(testbed.now), lent, "and lost");
 }
 
 /// (`CH-50`)
@@ -103,4 +106,62 @@ fn what_was_only_at_risk_when_a_provider_died_is_owed_by_nobody() {
     assert_eq!(testbed.chain.opened, 1);
     let earner = testbed.provider_at(provider).channels().next().unwrap();
     assert_eq!((earner.unpaid(), earner.written_off()), (Nano::ZERO, Nano::ZERO));
+}
+
+/// (`CH-50`) The ledger is slow, and the channel of its first answer forgotten before it is there: the voucher of the second one
+/// pays for both.
+#[test]
+fn what_was_lent_on_a_channel_that_was_forgotten_is_no_loan_any_more_once_a_voucher_covers_it() {
+    let mut testbed = Testbed::new(4, CALM);
+    let client = testbed.client(1, COIN);
+    let provider = testbed.provider(1, price(40_000_000), 1_000);
+    testbed.chain.down = true;
+    testbed.order(client, 1, chat("count for me", 20), COIN, MINUTE);
+    testbed.run(MINUTE, |testbed| testbed.outcome(1).end.is_some());
+    let first = testbed.outcome(1).end.unwrap().unwrap();
+    testbed.run(Span::from_s(120), |_| false);
+    let owed = |testbed: &Testbed| -> Vec<Nano> {
+        testbed.provider_at(provider).loans(testbed.now).map(|loan| loan.amount).collect()
+    };
+    assert_eq!(owed(&testbed), [first.cost]);
+    assert_eq!(testbed.provider_at(provider).channels().count(), 0, "its channel is forgotten");
+    testbed.chain.down = false;
+    testbed.run(Span::from_s(20), |_| false);
+    testbed.order(client, 2, chat("count for me", 20), COIN, MINUTE);
+    testbed.run_to_end(MINUTE);
+    let second = testbed.outcome(2).end.unwrap().unwrap();
+    let paid: Nano = testbed.provider_at(provider).channels().map(|earner| earner.paid()).sum();
+    assert_eq!(paid, first.cost.saturating_plus(second.cost));
+    assert_eq!(owed(&testbed), []);
+    testbed.run(CREDIT_HOUR, |_| false);
+    assert_eq!(testbed.provider_at(provider).lost(testbed.now), Nano::ZERO);
+}
+
+/// (`CH-26`, `CH-37`) A close pays nobody so little, and a ledger that begins anew pays nobody anything.
+#[test]
+fn what_was_due_on_a_channel_that_is_gone_is_lost_unless_a_close_pays_it_out() {
+    for (per_k, is_dust, closes) in
+        [(400_000, true, true), (40_000_000, false, true), (400_000, true, false), (40_000_000, false, false)]
+    {
+        let mut testbed = Testbed::new(5, CALM);
+        let client = testbed.client(1, COIN);
+        let provider = testbed.provider(1, price(per_k), 1_000);
+        testbed.order(client, 1, chat("count for me", 20), COIN, MINUTE);
+        testbed.run_to_end(MINUTE);
+        let earner = testbed.provider_at(provider).channels().next().unwrap();
+        let (account, due) = (earner.account(), earner.due());
+        assert_eq!((due > Nano::ZERO, earner.is_dust()), (true, is_dust), "{due}");
+        assert_eq!(testbed.provider_at(provider).lost(testbed.now), Nano::ZERO);
+        if closes {
+            testbed.command(provider, Command::Close { account });
+        } else {
+            testbed.chain.begin_anew();
+            // Its blocks go on with the next call.
+            testbed.command(client, Command::Close { account });
+        }
+        testbed.run(MINUTE, |_| false);
+        assert_eq!(testbed.provider_at(provider).channels().count(), 0);
+        let lost = if is_dust || !closes { due } else { Nano::ZERO };
+        assert_eq!(testbed.provider_at(provider).lost(testbed.now), lost, "{per_k} {closes}");
+    }
 }

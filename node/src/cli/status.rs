@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use bombyx_protocol::amount::Nano;
+use bombyx_protocol::limits::PAYOUT_MIN;
 
 use super::print::Printer;
 use super::reach;
@@ -82,6 +83,14 @@ fn text(status: &Status) -> String {
         ));
         lines.push(format!("market    {}", provider.sales));
         lines.extend(dues(&provider.due, coin));
+        if provider.lost_nano > 0 {
+            lines.push(format!(
+                "lost      {}: served and never paid, as came out since then: due or unpaid on channels that are gone from the ledger \
+                 (a close pays less than {PAYOUT_MIN} coins to nobody, and a devnet that begins anew forgets all), or on credit for \
+                 more than an hour",
+                coin.amount(Nano(provider.lost_nano))
+            ));
+        }
         lines.push(format!("payee     {}", provider.payee));
         for model in &provider.models {
             lines.push(format!(
@@ -144,6 +153,7 @@ mod tests {
             jobs_served: 1,
             jobs_refused: 0,
             served_nano: 357_000,
+            lost_nano: 319_920,
             sales: SalesStatus {
                 heard: 31,
                 bids: 30,
@@ -200,6 +210,7 @@ mod tests {
             "due       0.0007 TON on 2 channels: less than 0.0005 coins, of which a close would pay nothing out",
             "due       0.01 TON on 1 channel: the close is under way",
             "unpaid    0.00005 TON on 2 channels by 77: served on credit in the last hour",
+            "lost      0.00031992 TON: served and never paid",
             "bought    0 orders answered since 2026-09-21 14:13:20 UTC, 3 failed or cancelled",
             "2 offers known",
             "channel   earns with 772ce054, open: 0.000357 of 1 TON",

@@ -60,8 +60,7 @@ impl Driver {
     pub(super) fn tell_open_channels(&self) {
         for earner in self.provider.iter().flat_map(|provider| provider.channels()) {
             let ChannelStatus { account, peer, state, .. } = earning(earner);
-            let settled = earner.seen().map_or(Nano::ZERO, |seen| seen.settled);
-            let due = earner.paid().saturating_minus(settled);
+            let due = earner.due();
             match state {
                 ChannelPhase::Opening if due > Nano::ZERO => tracing::warn!(
                     account,
@@ -96,7 +95,9 @@ impl Driver {
                 earned = %Nano(self.served.nano),
                 still_due = %sum(covered),
                 unpaid = %sum(unpaid).saturating_plus(lent),
-                "earned since the start, due on channels, and served without being paid"
+                lost = %provider.lost(self.now()),
+                "earned since the start; of this and of earlier, due on channels, served without being paid, and lost with channels \
+                 that are gone"
             );
         }
         let paid_on = self.client.channels().map(paying);

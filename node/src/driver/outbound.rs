@@ -165,16 +165,34 @@ impl Driver {
                     ChannelChange::Closing => {
                         tracing::info!(account, peer = ?news.peer, "a channel is closing")
                     }
-                    ChannelChange::Closed { cumulative, lost } if lost > Nano::ZERO => tracing::warn!(
+                    ChannelChange::Closed { cumulative, lost: Some(lost) } if lost >= PAYOUT_MIN => {
+                        tracing::warn!(
+                            account,
+                            peer = ?news.peer,
+                            vouchers = %cumulative,
+                            %lost,
+                            "a channel is gone from the ledger without a close, and what was due on it is lost, unless the ledger shows it \
+                             again: a devnet that begins anew knows nothing of before"
+                        )
+                    }
+                    ChannelChange::Closed { cumulative, lost: Some(lost) } if lost > Nano::ZERO => {
+                        tracing::warn!(
+                            account,
+                            peer = ?news.peer,
+                            vouchers = %cumulative,
+                            %lost,
+                            "a channel is gone from the ledger, and what was due on it went back to its client: a close pays less than \
+                             {PAYOUT_MIN} coins to nobody"
+                        )
+                    }
+                    ChannelChange::Closed { cumulative, lost: None } => tracing::warn!(
                         account,
                         peer = ?news.peer,
                         vouchers = %cumulative,
-                        %lost,
-                        "a channel is gone from the ledger, and what was due on it went back to its client: a close pays less than \
-                         {PAYOUT_MIN} coins to nobody"
+                        "a channel is gone from the ledger that it has not shown since this node started: what its vouchers come to was \
+                         paid out before, or is lost, as with a devnet that began anew"
                     ),
-                    ChannelChange::Closed { cumulative, .. } => {
-                        // A devnet that began anew has paid nothing: what vouchers came to is all that is known here.
+                    ChannelChange::Closed { cumulative, lost: Some(_) } => {
                         tracing::info!(account, peer = ?news.peer, vouchers = %cumulative, "a channel is gone from the ledger");
                     }
                     ChannelChange::Failed(fault) => {

@@ -33,6 +33,7 @@ impl Driver {
                 jobs_served: self.served.jobs,
                 jobs_refused: self.served.refused,
                 served_nano: self.served.nano,
+                lost_nano: provider.lost(self.now()).0,
                 due: provider.channels().flat_map(dues).chain(provider.loans(self.now()).map(loan)).collect(),
                 payee: PayeeCard { provider: self.node(), payee: provider.payee() }.to_string(),
             }),
@@ -74,7 +75,6 @@ impl Driver {
 /// Returns what is due on a channel: what vouchers cover and the ledger has not paid out, what no voucher covers, and what was
 /// given up. What is lent on a channel that the ledger does not show is a loan, and told as that.
 pub(super) fn dues(earner: &Earner) -> Vec<DueStatus> {
-    let settled = earner.seen().map_or(Nano::ZERO, |seen| seen.settled);
     let ChannelStatus { account, peer, state, .. } = earning(earner);
     let why = match state {
         ChannelPhase::Opening => Unpaid::NotSeen,
@@ -85,11 +85,7 @@ pub(super) fn dues(earner: &Earner) -> Vec<DueStatus> {
     let is_seen = state != ChannelPhase::Opening;
     let unpaid = if is_seen { earner.unpaid() } else { Nano::ZERO };
     let given_up = if is_seen { earner.written_off() } else { Nano::ZERO };
-    let sums = [
-        (earner.paid().saturating_minus(settled), why),
-        (unpaid, Unpaid::NoVoucher),
-        (given_up, Unpaid::GivenUp),
-    ];
+    let sums = [(earner.due(), why), (unpaid, Unpaid::NoVoucher), (given_up, Unpaid::GivenUp)];
     let due = |(due, why): (Nano, Unpaid)| DueStatus {
         account: account.clone(),
         peer: peer.clone(),

@@ -73,6 +73,10 @@ pub struct ProviderStatus {
     pub jobs_refused: u64,
     /// What all of them came to, in nano.
     pub served_nano: u64,
+    /// What was served and will not be paid, as far as that came out since the start, in nano: what was due or unpaid on channels
+    /// that are gone from the ledger, credit of more than an hour ago, and what was read for clients that need not pay it. What all jobs came to is paid out, due or lost.
+    #[serde(default)]
+    pub lost_nano: u64,
     /// What came of its bids since the start.
     pub sales: SalesStatus,
     /// What is owed and not paid out yet, or not paid at all, by whom and with the reason.

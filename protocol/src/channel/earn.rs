@@ -46,6 +46,8 @@ pub struct Earner {
     /// Whether it was read back from disk and no voucher has come since: the client may have been
     /// promised more than is remembered.
     unconfirmed: bool,
+    /// What vouchers have covered beyond what this node knew of, until it is taken.
+    unremembered: Nano,
 }
 
 /// The effect of a voucher whose signature verifies.
@@ -93,6 +95,7 @@ impl Earner {
             ordered: None,
             gone: false,
             unconfirmed: false,
+            unremembered: Nano::ZERO,
         }
     }
 
@@ -258,18 +261,28 @@ impl Earner {
         self.served = self.served.saturating_minus(self.unpaid().min(amount));
     }
 
-    /// Returns what is due, where a close now would lose it because it is too little to be sent. (`CH-26`)
+    /// Returns what vouchers cover and the ledger has not shown settled.
     #[must_use]
-    pub fn dust(&self) -> Nano {
-        let settled = self.seen.map_or(Nano::ZERO, |state| state.settled);
-        let due = self.paid().saturating_minus(settled);
-        if due < limits::PAYOUT_MIN { due } else { Nano::ZERO }
+    pub fn due(&self) -> Nano {
+        self.paid().saturating_minus(self.seen.map_or(Nano::ZERO, |state| state.settled))
     }
 
-    /// Returns whether a close now would lose what is due. (`CH-26`)
+    /// Returns whether a close now would lose what is due, because it is too little to be sent. (`CH-26`)
     #[must_use]
     pub fn is_dust(&self) -> bool {
-        self.dust() > Nano::ZERO
+        self.due() > Nano::ZERO && self.due() < limits::PAYOUT_MIN
+    }
+
+    /// Returns what is due and was paid to nobody, where the ledger shows it gone now: too little to be sent, or no close was
+    /// under way that could have sent it. Nothing where that is not known: a close may have sent it before the ledger was first
+    /// looked at. (`CH-37`)
+    #[must_use]
+    pub fn lost_if_gone(&self) -> Option<Nano> {
+        if self.is_dust() || self.due() == Nano::ZERO {
+            return Some(self.due());
+        }
+        let state = self.seen?;
+        Some(if self.is_ordered() || state.closing.is_some() { Nano::ZERO } else { self.due() })
     }
 
     /// Returns whether the ledger shows the channel funded, and it neither closes nor has another
@@ -430,12 +443,18 @@ impl Earner {
         let unremembered = payment.cumulative.saturating_minus(self.served).min(more);
         let usual = more.saturating_minus(unremembered).0.checked_div(limits::PAID_PER_DOUBT).unwrap_or(0);
         self.in_doubt = self.in_doubt.saturating_minus(unremembered).saturating_minus(Nano(usual));
+        self.unremembered = self.unremembered.saturating_plus(unremembered);
         self.newest = Some(payment);
         self.unconfirmed = false;
         // A client pays for what it got: more than this node remembers was served before it lost its state.
         self.served = self.served.max(payment.cumulative);
         // A late payment for what was given up is no head start for what comes.
         self.written_off = self.written_off.min(self.served.saturating_minus(payment.cumulative));
+    }
+
+    /// Takes what vouchers have covered beyond what this node knew of: it was served before the channel was forgotten. (`CH-50`)
+    pub fn take_unremembered(&mut self) -> Nano {
+        core::mem::take(&mut self.unremembered)
     }
 
     /// Returns what a voucher over `total` would tell this node about its own past: after a restart

@@ -292,8 +292,9 @@ pub enum ChannelChange {
     Closed {
         /// The newest cumulative amount of its vouchers.
         cumulative: Nano,
-        /// What was due to this node and too little to be paid out: it went back to the client. (`CH-26`)
-        lost: Nano,
+        /// What was due to this node and paid to nobody: too little to be paid out (`CH-26`), or there was no close. Nothing where it
+        /// was gone before it was looked at.
+        lost: Option<Nano>,
     },
     /// The ledger refused or did not answer.
     Failed(crate::channel::ledger::LedgerFault),

@@ -34,6 +34,8 @@ pub(super) struct Credit {
     loans: Table<ChannelId, Loan>,
     /// Loans on channels that are forgotten: the same name may be used again.
     lost: Vec<(ChannelId, Loan)>,
+    /// What was lent on such channels more than an hour ago, and is kept here no longer.
+    given_up: Nano,
 }
 
 /// What one client was served on credit in the last hour and has not paid, on a channel that the ledger has not shown.
@@ -45,7 +47,7 @@ pub struct OpenLoan {
     pub client: NodeId,
     /// How much; while a job runs, with what it may come to.
     pub amount: Nano,
-    /// Whether the channel is forgotten, so that nothing pays for it any more.
+    /// Whether the channel is forgotten, so that nothing pays for it unless its client names it again.
     pub is_lost: bool,
 }
 
@@ -60,7 +62,7 @@ struct Loan {
 
 impl Credit {
     pub(super) fn new(limits: CreditLimits) -> Self {
-        Self { limits, loans: Table::default(), lost: Vec::new() }
+        Self { limits, loans: Table::default(), lost: Vec::new(), given_up: Nano::ZERO }
     }
 
     /// Returns the most that may be unpaid on this channel, what is unpaid there by now included; without a channel, what a
@@ -93,6 +95,7 @@ impl Credit {
     /// Records that so much is unpaid on a channel now, or may become so.
     pub(super) fn record(&mut self, now: Time, origin: Origin, account: ChannelId, amount: Nano) {
         self.loans.retain(|_, loan| now < loan.at + limits::CREDIT_HOUR);
+        self.given_up = self.lost(now);
         self.lost.retain(|(_, loan)| now < loan.at + limits::CREDIT_HOUR);
         if amount == Nano::ZERO {
             self.loans.remove(&account);
@@ -111,8 +114,15 @@ impl Credit {
         }
     }
 
+    /// Returns what was lent more than an hour ago on channels that are forgotten: nobody pays it any more.
+    pub(super) fn lost(&self, now: Time) -> Nano {
+        let old = self.lost.iter().filter(|(_, loan)| now >= loan.at + limits::CREDIT_HOUR);
+        old.map(|(_, loan)| loan.amount).sum::<Nano>().saturating_plus(self.given_up)
+    }
+
     /// Counts what is unpaid on a channel that the ledger has not shown, or may become so; where it has shown it, what is paid.
-    pub(super) fn follow(&mut self, now: Time, account: &ChannelId, earnings: &Earnings) {
+    pub(super) fn follow(&mut self, now: Time, account: &ChannelId, earnings: &mut Earnings) {
+        self.regain(account, earnings.take_unremembered(account));
         let Some((origin, lent)) = earnings.lent(account) else { return };
         if earnings.is_unseen(account) {
             self.record(now, origin, *account, lent);
@@ -124,6 +134,17 @@ impl Credit {
     /// Keeps the loan on a channel that is forgotten: what is unpaid there will stay so.
     pub(super) fn lose(&mut self, account: &ChannelId) {
         self.lost.extend(self.loans.remove(account).map(|loan| (*account, loan)));
+    }
+
+    /// Takes so much off what was lent on an account before its channel was forgotten: a client that names it again pays for that as
+    /// well.
+    fn regain(&mut self, account: &ChannelId, mut covered: Nano) {
+        for (_, loan) in self.lost.iter_mut().filter(|(of, _)| of == account) {
+            let repaid = loan.amount.min(covered);
+            loan.amount = loan.amount.saturating_minus(repaid);
+            covered = covered.saturating_minus(repaid);
+        }
+        self.lost.retain(|(_, loan)| loan.amount > Nano::ZERO);
     }
 
     /// Returns what is unpaid of what was lent in the last hour.

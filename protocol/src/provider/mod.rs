@@ -47,6 +47,7 @@ mod told;
 mod turns;
 mod win_rate;
 
+use crate::amount::Nano;
 use crate::channel::earn::Earner;
 use crate::channel::record::Record;
 use crate::clock::WallClock;
@@ -159,9 +160,21 @@ impl Provider {
         self.earnings.channels()
     }
 
-    /// Returns what it has served on credit in the last hour and was not paid for. (`CH-50`)
+    /// Returns what it has served on credit in the last hour and was not paid for, on channels that the ledger does not show: where
+    /// it does, the channel says what is unpaid. (`CH-50`)
     pub fn loans(&self, now: Time) -> impl Iterator<Item = OpenLoan> {
-        self.credit.open(now)
+        let is_awaited = |loan: &OpenLoan| {
+            let is_gone = self.earnings.find(&loan.account).is_none();
+            loan.is_lost || (!is_gone && self.earnings.is_unseen(&loan.account))
+        };
+        self.credit.open(now).filter(is_awaited)
+    }
+
+    /// Returns what it has served and nobody will pay, as far as that came out since its start: what was due or unpaid on channels
+    /// that are gone, what was lent more than an hour ago on such as never came, and what was read for clients that need not pay it.
+    #[must_use]
+    pub fn lost(&self, now: Time) -> Nano {
+        self.earnings.lost().saturating_plus(self.credit.lost(now))
     }
 
     /// Returns how it wants to be paid, as its bids say. (`CH-35`)

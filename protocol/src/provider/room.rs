@@ -40,9 +40,13 @@ impl Provider {
         self.end(now, id, Some(Refusal::Busy));
         if let Some(Phase::Over { bill: Some((account, cost)), for_reading, .. }) =
             self.jobs.get(&id).map(|job| &job.phase)
-            && let Some(earner) = self.earnings.find_mut(account)
         {
-            if for_reading.is_some() { earner.waive(*cost) } else { earner.write_off(*cost) }
+            let (account, cost) = (*account, *cost);
+            if for_reading.is_some() {
+                self.earnings.waive(&account, cost);
+            } else if let Some(earner) = self.earnings.find_mut(&account) {
+                earner.write_off(cost);
+            }
         }
         self.remove(now, id);
     }
@@ -93,7 +97,7 @@ impl Provider {
     fn remove(&mut self, now: Time, id: JobId) {
         let Some(job) = self.jobs.remove(&id) else { return };
         let Phase::Over { bill: Some((account, _)), .. } = job.phase else { return };
-        self.credit.follow(now, &account, &self.earnings);
+        self.credit.follow(now, &account, &mut self.earnings);
         self.abandon_unless_needed(now, &account);
     }
 

@@ -208,7 +208,7 @@ impl Provider {
             if let Some(client) = payer.map(|earner| earner.client()) {
                 self.admission.clientele.has_paid(now, client);
             }
-            self.credit.follow(now, &account, &self.earnings);
+            self.credit.follow(now, &account, &mut self.earnings);
             self.resume_channel(now, &account);
         }
     }

@@ -103,6 +103,13 @@ impl Chain {
         self.channels.insert(*account, channel);
     }
 
+    /// The ledger begins anew, as a devnet may: no channel is there any more.
+    pub fn begin_anew(&mut self) {
+        for account in self.accounts().collect::<Vec<_>>() {
+            self.refund(&account);
+        }
+    }
+
     /// Every channel that is there.
     pub fn accounts(&self) -> impl Iterator<Item = ChannelId> {
         self.channels.keys().copied()

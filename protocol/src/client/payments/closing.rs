@@ -85,7 +85,7 @@ impl Payments {
         channel.looks = Looks::after(now);
         channel.persist(outbox);
         let cumulative = channel.payer.cumulative();
-        channel.announce(ChannelChange::Closed { cumulative, lost: Nano::ZERO }, outbox);
+        channel.announce(ChannelChange::Closed { cumulative, lost: Some(Nano::ZERO) }, outbox);
         outbox.call(LedgerCall::Unwatch { account: *account });
         self.forget_least(outbox);
         true

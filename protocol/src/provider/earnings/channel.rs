@@ -32,6 +32,8 @@ pub(in crate::provider) struct Channel {
     /// What vouchers covered when it was read back from disk: so much may have been claimed before.
     covered_before: Nano,
     close: PendingClose,
+    /// What was served on it and paid to nobody when the ledger showed it gone, in this life.
+    lost: Nano,
     /// When to look at one that is gone.
     looks: Looks,
 }
@@ -58,6 +60,7 @@ impl Channel {
             claimed: Nano::ZERO,
             covered_before,
             close: PendingClose::default(),
+            lost: Nano::ZERO,
             looks: Looks::default(),
         }
     }
@@ -70,6 +73,11 @@ impl Channel {
     /// Returns whether the ledger shows a deposit on it, which is what a close could take away.
     pub(super) fn is_funded(&self) -> bool {
         self.earner.seen().is_some_and(|state| state.epoch != 0)
+    }
+
+    /// Returns what was served on it and paid to nobody when the ledger showed it gone, in this life.
+    pub(super) const fn lost(&self) -> Nano {
+        self.lost
     }
 
     /// Returns whether the ledger has never shown it funded.
@@ -136,6 +144,10 @@ impl Channel {
     pub(super) fn observe(&mut self, state: ChannelState, out: &mut Outbox) {
         let was_open = self.earner.is_open();
         let observed = self.earner.observe(state);
+        if self.earner.newest().is_some_and(|newest| newest.epoch == state.epoch) {
+            // It was not gone, and what is due on it is due.
+            self.lost = Nano::ZERO;
+        }
         let is_new = state.epoch != 0 && !self.is_established;
         self.is_established |= is_new;
         if observed.counts || (is_new && self.earner.has_vouchers()) {
@@ -164,8 +176,10 @@ impl Channel {
     /// Notes that the ledger shows it no more: it is looked at now and then, because that may be
     /// untrue. (`CH-37`)
     pub(super) fn vanish(&mut self, now: Time, out: &mut Outbox) {
-        let (cumulative, lost) = (self.earner.paid(), self.earner.dust());
+        let (cumulative, lost) = (self.earner.paid(), self.earner.lost_if_gone());
         self.announce(ChannelChange::Closed { cumulative, lost }, out);
+        let unpaid = self.earner.unpaid().saturating_plus(self.earner.written_off());
+        self.lost = self.lost.saturating_plus(lost.unwrap_or(Nano::ZERO)).saturating_plus(unpaid);
         out.call(LedgerCall::Unwatch { account: self.earner.account() });
         self.earner.vanish();
         self.close = PendingClose::default();

@@ -54,6 +54,8 @@ pub(super) struct Earnings {
     unwatchable: BTreeSet<ChannelId>,
     /// When a close under way is brought again, and a channel that is gone looked at.
     deadlines: Deadlines<ChannelId>,
+    /// What was lost on channels that are forgotten, and by reading that is not paid, in this life.
+    lost: Nano,
 }
 
 /// When a channel that is marked is closed.
@@ -117,6 +119,7 @@ impl Earnings {
             taken: 0,
             unwatchable: BTreeSet::new(),
             deadlines,
+            lost: Nano::ZERO,
         }
     }
 
@@ -131,6 +134,12 @@ impl Earnings {
     /// Returns the channels that are not gone from the ledger, as far as it tells.
     pub(super) fn channels(&self) -> impl Iterator<Item = &Earner> {
         self.channels.values().map(|channel| &channel.earner).filter(|earner| !earner.is_gone())
+    }
+
+    /// Returns what was served, in this life or before, and paid to nobody when the ledger showed its channel gone, and what was read
+    /// for clients that need not pay it.
+    pub(super) fn lost(&self) -> Nano {
+        self.channels.values().map(|channel| channel.lost()).sum::<Nano>().saturating_plus(self.lost)
     }
 
     /// Returns a channel, gone or not.
@@ -165,6 +174,11 @@ impl Earnings {
         self.channels.get(account).map(|channel| (channel.origin, channel.earner.lent()))
     }
 
+    /// Takes what vouchers on a channel have covered beyond what is known to be served there. (`CH-50`)
+    pub(super) fn take_unremembered(&mut self, account: &ChannelId) -> Nano {
+        self.channels.get_mut(account).map_or(Nano::ZERO, |channel| channel.earner.take_unremembered())
+    }
+
     /// Returns whether something served on it may still be paid.
     fn is_owing(&self, account: &ChannelId) -> bool {
         self.channels.get(account).is_some_and(|channel| channel.earner.unpaid() > Nano::ZERO)
@@ -183,7 +197,12 @@ impl Earnings {
     /// Asks no more for what a client need not pay. (`WR-24`)
     pub(super) fn waive(&mut self, account: &ChannelId, amount: Nano) {
         if let Some(channel) = self.channels.get_mut(account) {
+            let asked = channel.earner.unpaid();
             channel.earner.waive(amount);
+            // What was unpaid on one that is gone is lost by that.
+            if !channel.earner.is_gone() {
+                self.lost = self.lost.saturating_plus(asked.saturating_minus(channel.earner.unpaid()));
+            }
         }
     }
 
@@ -313,7 +332,9 @@ impl Earnings {
     }
 
     fn forget(&mut self, account: &ChannelId, out: &mut Outbox) {
-        self.channels.remove(account);
+        if let Some(channel) = self.channels.remove(account) {
+            self.lost = self.lost.saturating_plus(channel.lost());
+        }
         out.persist(Record::ChannelGone { account: *account });
     }
 
