@@ -144,7 +144,7 @@ fn asks_of_those_that_never_bid_keep_no_order_waiting_until_its_deadline() {
             if testbed.outcome(1).end.is_some() {
                 break;
             }
-            testbed.command(client, Command::Surveyed { peers: 3 });
+            testbed.command(client, Command::Surveyed { alone_since: None });
             testbed.command(client, Command::Seek(Topic::Model(testbed::MODEL)));
             if comes_another && second % 8 == 0 {
                 silent(&mut testbed, u8::try_from(second / 8).unwrap());

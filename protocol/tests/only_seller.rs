@@ -148,6 +148,9 @@ fn who_has_little_time_is_told_when_a_job_can_begin_and_not_when_its_own_would_h
     testbed.order(client, 2, chat("count for me", 1_500), COIN, Span::from_s(3));
     ends(&mut testbed, 2);
     let why = testbed.outcome(2).end.unwrap().unwrap_err().0;
-    let Failure::Full { come_back_s, .. } = why else { panic!("{why}") };
+    let Failure::Full { come_back_s, answer_s, .. } = why else { panic!("{why}") };
     assert!((5..=14).contains(&come_back_s), "{come_back_s} s for a job that ends in ten");
+    // It is served then, and not to the end: whoever knows the answer to be shorter comes back all the same.
+    assert!(answer_s.is_some_and(|answer_s| (37..=50).contains(&answer_s)), "{answer_s:?}");
+    assert!(why.to_string().contains("with more time"), "{why}");
 }

@@ -196,7 +196,9 @@ fn one_owner_of_many_keys_is_one_seller_and_whoever_cannot_take_the_order_is_non
 /// (MK-65) Whatever the deadline: it is not waited for.
 #[test]
 fn where_nobody_sells_the_model_or_nobody_is_there_an_order_says_so_within_seconds() {
-    for (peers, sells_another) in [(0, false), (3, false), (3, true)] {
+    // The last peer may have left before the order came, or since.
+    let cases = [(Some(0), false), (Some(100), false), (None, false), (None, true)];
+    for (left_ms, sells_another) in cases {
         let mut testbed = Testbed::new(4, CALM);
         let client = testbed.client(1, COIN);
         if sells_another {
@@ -208,14 +210,16 @@ fn where_nobody_sells_the_model_or_nobody_is_there_an_order_says_so_within_secon
         }
         let mut wanted = order(chat("count for me", 20), COIN, Span::from_s(120));
         wanted.model.0[1] ^= 1;
+        let placed = testbed.now;
         testbed.place_order(client, 1, wanted);
         testbed.run(Span::from_ms(500), |_| false);
-        testbed.command(client, Command::Surveyed { peers });
+        let alone_since = left_ms.map(|ms| placed + Span::from_ms(ms));
+        testbed.command(client, Command::Surveyed { alone_since });
         let took = ends(&mut testbed, 1);
         assert!(took < Span::from_s(5), "{took:?}");
         let why = testbed.outcome(1).end.unwrap().unwrap_err().0;
-        match (peers, sells_another) {
-            (0, _) => assert_eq!(why, Failure::NotConnected),
+        match (left_ms, sells_another) {
+            (Some(0), _) => assert_eq!(why, Failure::NotConnected),
             (_, sells) => assert_eq!(why, Failure::NoSeller { others: u32::from(sells) }),
         }
     }
@@ -229,7 +233,7 @@ fn a_seller_that_comes_within_the_grace_is_found_and_without_a_look_nothing_is_b
         let client = testbed.client(1, COIN);
         testbed.order(client, 1, chat("count for me", 20), COIN, MINUTE);
         if looks {
-            testbed.command(client, Command::Surveyed { peers: 3 });
+            testbed.command(client, Command::Surveyed { alone_since: None });
         }
         testbed.run(Span::from_ms(late_ms), |_| false);
         testbed.provider(1, price(400_000), 1_000);
@@ -248,7 +252,7 @@ fn a_seller_that_is_silent_is_waited_for_while_its_offer_stands() {
     testbed.kill(provider);
     testbed.order(client, 1, chat("count for me", 20), COIN, MINUTE);
     testbed.run(Span::from_s(1), |_| false);
-    testbed.command(client, Command::Surveyed { peers: 3 });
+    testbed.command(client, Command::Surveyed { alone_since: None });
     testbed.run(Span::from_s(20), |_| false);
     assert!(testbed.outcome(1).end.is_none());
     testbed.restart(provider);

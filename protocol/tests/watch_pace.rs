@@ -11,6 +11,7 @@ use bombyx_protocol::client::{ChannelPolicy, ClientConfig};
 use bombyx_protocol::ident::NodeId;
 use bombyx_protocol::io::{ChannelChange, Command, Failure};
 use bombyx_protocol::limits;
+use bombyx_protocol::market::score::Fate;
 use bombyx_protocol::provider::ProviderConfig;
 use bombyx_protocol::time::Span;
 use bombyx_protocol::wire::message::Refusal;
@@ -33,8 +34,8 @@ fn ask(testbed: &mut Testbed, client: NodeId, order: u64) -> Result<Nano, Failur
 }
 
 /// A client that proposes the longest challenge time there is.
-fn patient(testbed: &mut Testbed, number: u64) -> NodeId {
-    let config = ClientConfig::for_tests(number);
+fn patient(testbed: &mut Testbed, number: u64, leases: bool) -> NodeId {
+    let config = ClientConfig { leases, ..ClientConfig::for_tests(number) };
     let policy = ChannelPolicy { challenge_s_max: CHALLENGE_S_MAX, ..config.policy };
     testbed.client_with(ClientConfig { policy, challenge_s: CHALLENGE_S_MAX, ..config }, Nano(10 * COIN.0))
 }
@@ -73,7 +74,7 @@ fn each_new_client_is_asked_for_a_challenge_in_which_its_close_is_seen_in_time()
 fn a_blind_provider_refuses_new_clients_with_a_cause_of_its_own_and_serves_those_it_has() {
     let mut testbed = Testbed::new(42, CALM);
     let provider = testbed.provider(1, testbed::price(4_000_000), 1_000);
-    let (old, new) = (testbed.client(1, Nano(10 * COIN.0)), patient(&mut testbed, 2));
+    let (old, new) = (testbed.client(1, Nano(10 * COIN.0)), patient(&mut testbed, 2, true));
     let hasty = testbed.client(3, Nano(10 * COIN.0));
     ask(&mut testbed, old, 1).unwrap();
     testbed.command(provider, Command::Pace(Pace::BLIND));
@@ -137,4 +138,22 @@ fn of_clients_that_were_told_of_the_same_room_one_too_many_is_closed_again() {
     }
     testbed.run(Span::from_s(30), |testbed| testbed.provider_at(provider).channels().count() == 1);
     assert_eq!((challenges(&testbed, provider), unwatchable(&testbed)), (vec![60], 1));
+}
+
+/// (MK-15, MK-52) What others ask is not what stands in the way of an order that its seller refused for the channel.
+#[test]
+fn a_seller_that_can_watch_no_channel_is_the_cause_and_not_the_price_of_the_one_that_is_left() {
+    let mut testbed = Testbed::new(46, CALM);
+    let client = patient(&mut testbed, 1, false);
+    let usual = testbed.provider(1, testbed::price(400_000), 1_000);
+    for order in 1..=4 {
+        ask(&mut testbed, client, order).unwrap();
+    }
+    testbed.kill(usual);
+    let blind = testbed.provider(2, testbed::price(400_000), 1_000);
+    testbed.command(blind, Command::Pace(Pace::BLIND));
+    testbed.provider(3, testbed::price(4_000_000), 1_000);
+    assert_eq!(ask(&mut testbed, client, 5), Err(Failure::Refused(Refusal::ChallengeTooShort)));
+    let is_dear = testbed.outcome(5).bids.iter().any(|bid| matches!(bid.fate, Fate::OverCeiling { .. }));
+    assert!(is_dear, "{:?}", testbed.outcome(5).bids);
 }

@@ -39,6 +39,7 @@ impl Driver {
             }
             NetEvent::Disconnected(peer) => {
                 tracing::debug!(?peer, "disconnected");
+                self.peer_left_at = self.now();
                 self.on_peer_lost(peer);
             }
             NetEvent::Connected(peer) => {
@@ -93,7 +94,7 @@ impl Driver {
                 self.follow(model).await?;
                 self.look_for(&model).await?;
                 self.market.manifests.state_dims(&mut order);
-                let command = self.orders.place(order, news);
+                let command = self.orders.place(self.now(), order, news);
                 self.order(model, command).await?;
             }
             NodeRequest::Follow(model) => self.follow(model).await?,

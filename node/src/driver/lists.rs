@@ -113,8 +113,8 @@ impl Driver {
                     || (patience(since, ANSWERS_PAUSE) && !self.client.awaits_asks(now)) =>
             {
                 self.market.round = Round::Over;
-                let peers = u32::try_from(self.net.peers().len()).unwrap_or(u32::MAX);
-                self.pending.push_back((Role::Client, Input::Command(Command::Surveyed { peers })));
+                let surveyed = Command::Surveyed { alone_since: self.alone_since() };
+                self.pending.push_back((Role::Client, Input::Command(surveyed)));
             }
             Round::Over | Round::Surveying(_) | Round::Asking(_) => {}
         }

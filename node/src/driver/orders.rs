@@ -25,6 +25,7 @@ pub(super) struct Orders {
 
 struct PlacedOrder {
     news: mpsc::Sender<OrderNews>,
+    at: Time,
     /// Its reader is gone or too slow; what it cost is still to come.
     cancelled: bool,
     /// Calls without a bid, one after the other.
@@ -68,11 +69,16 @@ impl Orders {
     }
 
     /// Takes an order of the user: the command for the client.
-    pub(super) fn place(&mut self, order: Box<Order>, news: mpsc::Sender<OrderNews>) -> Command {
+    pub(super) fn place(&mut self, at: Time, order: Box<Order>, news: mpsc::Sender<OrderNews>) -> Command {
         let id = OrderId(self.next);
         self.next += 1;
-        self.placed.insert(id, PlacedOrder { news, cancelled: false, silent_calls: 0, waits: false });
+        self.placed.insert(id, PlacedOrder { news, at, cancelled: false, silent_calls: 0, waits: false });
         Command::Order { id, order }
+    }
+
+    /// Returns when an order came that is not at its end.
+    pub(super) fn placed_at(&self, id: OrderId) -> Option<Time> {
+        self.placed.get(&id).map(|placed| placed.at)
     }
 
     /// Hands news to the reader. Returns the command that cancels the order if its reader is gone or too slow.
@@ -139,7 +145,7 @@ mod tests {
 
     fn place(orders: &mut Orders, room: usize) -> (OrderId, mpsc::Receiver<OrderNews>) {
         let (news, read) = mpsc::channel(room);
-        let Command::Order { id, .. } = orders.place(Box::new(order()), news) else { panic!() };
+        let Command::Order { id, .. } = orders.place(Time(0), Box::new(order()), news) else { panic!() };
         (id, read)
     }
 

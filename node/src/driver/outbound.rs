@@ -1,5 +1,6 @@
 //! What goes out: every output of a machine is sent, written, run, or told to its receiver.
 
+use bombyx_protocol::ChannelId;
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::fault::PaymentFault;
 use bombyx_protocol::channel::ledger::{LedgerCall, LedgerFault};
@@ -11,11 +12,47 @@ use bombyx_protocol::limits::PAYOUT_MIN;
 use bombyx_protocol::market::topic::Topic;
 use bombyx_protocol::wire::codec;
 use bombyx_protocol::wire::message::{Message, Refusal, ToProvider};
+use bombyx_protocol::work::order::OrderId;
 
 use super::state::Driver;
 use crate::error::NodeError;
 use crate::net::{Fault, NetCommand, topic};
 use crate::role::Role;
+
+/// What an order's failure may come from that the client machine does not know.
+#[derive(Debug, Clone, Copy, Default)]
+struct Surroundings {
+    /// A channel that the ledger was asked to open and has not shown since.
+    opening: Option<ChannelId>,
+    /// Whether the ledger does not answer.
+    is_ledger_silent: bool,
+    /// Whether no peer has been connected since the order came.
+    was_alone: bool,
+}
+
+impl Surroundings {
+    /// Names the ledger where an order has waited in vain for a channel that could not be opened without it, and the lack of any
+    /// peer: that is what its user can do something about.
+    fn explain(self, why: Failure, is_unserved: bool) -> Failure {
+        match (why, self.opening) {
+            (Failure::Deadline, Some(account)) if self.is_ledger_silent => {
+                let (account, why) = (account.address(), LedgerFault::Unknown);
+                PaymentFault::NotOpened { account, why }.into()
+            }
+            // A provider that does not see the ledger either takes no new channel, and sees no deposit.
+            (Failure::Refused(Refusal::ChallengeTooShort | Refusal::Unfunded), _)
+                if self.is_ledger_silent =>
+            {
+                PaymentFault::NoLedger.into()
+            }
+            // Its time was over before those that sell could be looked up.
+            (Failure::NoBids | Failure::Deadline, _) if is_unserved && self.was_alone => {
+                Failure::NotConnected
+            }
+            (why, _) => why,
+        }
+    }
+}
 
 impl Driver {
     pub(super) async fn carry_out(&mut self, role: Role, output: Output) -> Result<(), NodeError> {
@@ -105,31 +142,24 @@ impl Driver {
         Ok(())
     }
 
-    /// Names the ledger where an order has waited in vain for a channel that could not be opened without it, and the lack of any
-    /// peer: that is what its user can do something about.
-    fn named_silence(&self, news: OrderNews) -> OrderNews {
-        match (news, self.openings.first()) {
-            (OrderNews::Failed { why: Failure::Deadline, bill }, Some(account))
-                if *self.ledger_service.silent.borrow() =>
-            {
-                let (account, why) = (account.address(), LedgerFault::Unknown);
-                OrderNews::Failed { why: PaymentFault::NotOpened { account, why }.into(), bill }
-            }
-            // Its time was over before those that sell could be looked up.
-            (OrderNews::Failed { why: Failure::NoBids | Failure::Deadline, bill }, _)
-                if bill.providers.is_empty() && self.net.peers().is_empty() =>
-            {
-                OrderNews::Failed { why: Failure::NotConnected, bill }
-            }
-            (news, _) => news,
-        }
+    /// Returns news as the user reads them: a failure is told by what this node knows of its cause.
+    fn explained(&self, id: OrderId, news: OrderNews) -> OrderNews {
+        let OrderNews::Failed { why, bill } = news else { return news };
+        let placed_at = self.orders.placed_at(id);
+        let surroundings = Surroundings {
+            opening: self.openings.first().copied(),
+            is_ledger_silent: *self.ledger_service.silent.borrow(),
+            was_alone: self.alone_since().is_some_and(|since| placed_at.is_none_or(|at| since <= at)),
+        };
+        let why = surroundings.explain(why, bill.providers.is_empty());
+        OrderNews::Failed { why, bill }
     }
 
     fn tell(&mut self, event: Event) {
         match event {
             Event::Order { id, news } => {
                 self.market.is_unanswered |= matches!(&news, OrderNews::Bids(bids) if bids.is_empty());
-                let news = self.named_silence(news);
+                let news = self.explained(id, news);
                 if let Some(cancel) = self.orders.news(id, news) {
                     self.pending.push_back((Role::Client, Input::Command(cancel)));
                 }
@@ -181,8 +211,8 @@ impl Driver {
                             peer = ?news.peer,
                             vouchers = %cumulative,
                             %lost,
-                            "a channel is gone from the ledger, and what was due on it went back to its client: a close pays less than \
-                             {PAYOUT_MIN} coins to nobody"
+                            "a channel is gone from the ledger, and what was due on it went back to its client: a close pays out no less than \
+                             {PAYOUT_MIN} coins"
                         )
                     }
                     ChannelChange::Closed { cumulative, lost: None } => tracing::warn!(
@@ -214,5 +244,33 @@ impl Driver {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_names_the_ledger_that_is_silent_and_loneliness_that_is_older_than_the_order() {
+        let (calm, alone) =
+            (Surroundings::default(), Surroundings { was_alone: true, ..Surroundings::default() });
+        let silent = Surroundings { is_ledger_silent: true, ..calm };
+        let refused = Failure::Refused(Refusal::ChallengeTooShort);
+        let no_ledger = Failure::Payment(PaymentFault::NoLedger);
+        for (surroundings, why, is_unserved, told) in [
+            (alone, Failure::NoBids, true, Failure::NotConnected),
+            (alone, Failure::Deadline, true, Failure::NotConnected),
+            (alone, Failure::Deadline, false, Failure::Deadline),
+            (calm, Failure::Deadline, true, Failure::Deadline),
+            (calm, refused, true, refused),
+            (silent, refused, true, no_ledger),
+            (silent, Failure::Stalled, true, Failure::Stalled),
+        ] {
+            assert_eq!(surroundings.explain(why, is_unserved), told, "{surroundings:?}");
+        }
+        let opening = Surroundings { opening: Some(ChannelId([7; 32])), ..silent };
+        let why = opening.explain(Failure::Deadline, false);
+        assert!(matches!(why, Failure::Payment(PaymentFault::NotOpened { .. })), "{why}");
     }
 }

@@ -81,6 +81,8 @@ pub(crate) struct Driver {
     pub(super) join_failure: watch::Sender<Option<String>>,
     /// What was said of joins since the last one that succeeded: as many as there are addresses and reasons.
     pub(super) join_failures: BTreeSet<String>,
+    /// When a peer last left.
+    pub(super) peer_left_at: Time,
     pub(super) store: Store,
     pub(super) durable: watch::Receiver<PerRole<PersistId>>,
     /// The newest record that each machine gave to the store.
@@ -156,6 +158,7 @@ impl Driver {
             net_events: parts.net_events,
             join_failure: parts.join_failure,
             join_failures: BTreeSet::new(),
+            peer_left_at: Time(0),
             store: parts.store,
             durable,
             written: PerRole::default(),
@@ -221,6 +224,11 @@ impl Driver {
             Role::Provider => self.provider.as_mut().map(|provider| provider as &mut dyn Machine),
             Role::Watcher => Some(&mut self.watcher),
         }
+    }
+
+    /// Returns since when no peer has been connected, if none is.
+    pub(super) fn alone_since(&self) -> Option<Time> {
+        self.net.peers().is_empty().then_some(self.peer_left_at)
     }
 
     /// Returns the time since the start, on a clock that never goes back.

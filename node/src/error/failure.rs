@@ -215,7 +215,8 @@ const fn payment(fault: &PaymentFault) -> Meaning {
         | PaymentFault::NotOpened {
             why: LedgerFault::NotSent | LedgerFault::Refused { .. } | LedgerFault::Unknown,
             ..
-        } => Meaning::new(Exit::Ledger, 503, "ledger_unavailable", LEDGER),
+        }
+        | PaymentFault::NoLedger => Meaning::new(Exit::Ledger, 503, "ledger_unavailable", LEDGER),
         PaymentFault::DepositTooLow { .. } => {
             let hint = "raise `client.deposit_max` in the node's configuration, or ask for fewer tokens";
             Meaning::new(Exit::Price, 422, "deposit_too_low", hint)
@@ -293,6 +294,7 @@ mod tests {
                 "ledger_unavailable",
                 "ledger.url",
             ),
+            (PaymentFault::NoLedger, 24, 503, "ledger_unavailable", "ledger.url"),
             (
                 PaymentFault::NotOpened { account, why: unreachable },
                 24,

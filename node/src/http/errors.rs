@@ -279,7 +279,8 @@ mod tests {
     fn only_what_passes_by_itself_is_worth_a_retry() {
         let busy = ApiError::failure(Failure::Order(OrderFault::Busy), Bill::default()).into_response();
         assert!(busy.headers().contains_key(header::RETRY_AFTER));
-        let full = ApiError::failure(Failure::Full { bids: 2, come_back_s: 17 }, Bill::default());
+        let full =
+            ApiError::failure(Failure::Full { bids: 2, come_back_s: 17, answer_s: None }, Bill::default());
         assert_eq!((full.status.as_u16(), full.code), (429, "rate_limit_exceeded"));
         assert_eq!(full.into_response().headers()[header::RETRY_AFTER], "17", "an appointment");
         let alone = ApiError::failure(Failure::LeftAlone { come_back_s: 9 }, Bill::default());

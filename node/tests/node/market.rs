@@ -227,6 +227,28 @@ async fn an_order_of_a_node_without_a_peer_fails_as_that_and_not_before_its_dead
     timeout(PATIENCE, task).await.unwrap().unwrap().unwrap();
 }
 
+/// (`MK-65`)
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_order_whose_only_peer_leaves_does_not_fail_as_that_of_a_node_without_a_peer() {
+    let world = World::new().await;
+    let (hub, hub_task) = bombyx_node::start(world.config("hub")).await.unwrap();
+    let mut config = world.config("client");
+    config.network.join = hub.addresses();
+    let (client, task) = bombyx_node::start(config).await.unwrap();
+    client.wait_for_peers(1, PATIENCE).await.unwrap();
+    let short = || Order { deadline: Span::from_s(2), ..order(Nano(1_000_000_000)) };
+    let leaves = async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        hub.shutdown().await;
+        timeout(PATIENCE, hub_task).await.unwrap().unwrap().unwrap();
+    };
+    let (failed, ()) = tokio::join!(ask(&client, short()), leaves);
+    assert_ne!(failed.unwrap_err(), Failure::NotConnected);
+    assert_eq!(ask(&client, short()).await.unwrap_err(), Failure::NotConnected, "it has left before");
+    client.shutdown().await;
+    timeout(PATIENCE, task).await.unwrap().unwrap().unwrap();
+}
+
 /// (`NE-1`, `NE-6`)
 async fn an_order_finds_its_provider(listen: &str) {
     let world = World::new().await;

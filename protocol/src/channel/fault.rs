@@ -108,6 +108,9 @@ pub enum PaymentFault {
         /// Why not.
         why: LedgerFault,
     },
+    /// A channel is needed, and the ledger does not answer.
+    #[error("a channel is needed for this, and the ledger does not answer")]
+    NoLedger,
     /// The channel was closed while a job ran on it.
     #[error("channel {account} was closed while the job ran")]
     Closed {

@@ -51,6 +51,7 @@ impl Client {
                 | PaymentFault::NotOpened { .. }
                 | PaymentFault::Mismatch { .. }
                 | PaymentFault::StrangersLocked { .. }
+                | PaymentFault::NoLedger
                 | PaymentFault::TooManyChannels { .. } => self.end(now, id, Failure::Payment(fault)),
             }
         }

@@ -279,7 +279,9 @@ impl Client {
             Command::Cancel(id) => self.end(now, id, Failure::Cancelled),
             Command::Seek(topic) => self.seek(now, topic),
             Command::SeekFrom(provider) => self.seek_from(now, provider),
-            Command::Surveyed { peers } => self.shared.survey = Some(Survey { at: now, peers }),
+            Command::Surveyed { alone_since } => {
+                self.shared.survey = Some(Survey { at: now, alone_since });
+            }
             Command::Settle => payments.close_all(now, outbox),
             Command::Close { account } => payments.close(now, &account, outbox),
             Command::Open { provider, payee, deposit } => self.open(now, provider, &payee, deposit),

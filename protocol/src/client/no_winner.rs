@@ -56,7 +56,8 @@ impl Progress {
     /// Returns why nobody answered a call, as far as those that sell have been looked up since the order came. (`MK-65`)
     fn why_silent(&self, now: Time, shared: &SharedState) -> Failure {
         match shared.survey.filter(|survey| survey.at >= self.started) {
-            Some(Survey { peers: 0, .. }) => Failure::NotConnected,
+            // A peer that has left since is one all the same: its going is the cause, and no lack of peers.
+            Some(Survey { alone_since: Some(since), .. }) if since <= self.started => Failure::NotConnected,
             Some(_) if !self.is_offered(now, shared) => shared.no_seller(now, &self.order.model),
             Some(_) | None => Failure::NoBids,
         }
@@ -96,7 +97,7 @@ impl Progress {
         // A part of the crowd says little of the rest.
         let all_say_so = is_only && self.invited >= Share::ALL && self.last_failure.is_none_or(passes);
         let ends = all_say_so && is_hopeless;
-        // Who has no time to read it however idle has none for it later: no appointment would be kept.
+        // Who has no time to read it, by its word, has none for it later: no appointment would be kept.
         let is_too_long = late.iter().all(|bid| bid.reading >= self.order.deadline);
         let full = (ends && !is_too_long).then(|| self.full(now, shared));
         let come_back_s = if let Some(Failure::Full { come_back_s, .. }) = full { come_back_s } else { 0 };
@@ -112,7 +113,7 @@ impl Progress {
             return ends.then_some(Failure::Deadline);
         }
         // Where it does not end now, the appointment is made when it does.
-        self.obstacle = full.or(Some(Failure::Full { bids: 0, come_back_s: 0 }));
+        self.obstacle = full.or(Some(Failure::Full { bids: 0, come_back_s: 0, answer_s: None }));
         full
     }
 
@@ -197,6 +198,8 @@ impl Progress {
                 return self.last_failure.filter(is_final).or(over);
             }
         };
+        let is_price = matches!(why, Failure::OverBudget { .. } | Failure::OverCeiling { .. });
+        let why = self.last_failure.filter(|failed| is_price && is_of_channel(failed)).unwrap_or(why);
         self.obstacle = Some(why);
         let is_last = self.invited >= Share::ALL;
         let is_asked_again = |bid: &BidReport| {
@@ -216,4 +219,9 @@ impl Progress {
             _ => is_last.then_some(why),
         }
     }
+}
+
+/// Returns whether an order failed for its channel or the ledger: what others ask is not what stood in its way. (`MK-15`)
+const fn is_of_channel(why: &Failure) -> bool {
+    matches!(why, Failure::Payment(_) | Failure::Refused(Refusal::ChallengeTooShort | Refusal::Unfunded))
 }

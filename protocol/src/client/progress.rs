@@ -202,7 +202,10 @@ impl Progress {
         let Room { at, job, bids } = self.room.unwrap_or_else(|| Room::unknown(now));
         let SharedState { appointments, entropy, .. } = shared;
         let come_back_s = appointments.make(now, self.order.model, at.since(now), job, entropy.number());
-        Failure::Full { bids: bids.max(1), come_back_s }
+        // It is told and no more: what a bid states is the speed under its present load, and how long an answer gets a guess.
+        let answer_s = (job >= self.order.deadline)
+            .then(|| u32::try_from(job.0.div_ceil(1_000_000)).unwrap_or(u32::MAX));
+        Failure::Full { bids: bids.max(1), come_back_s, answer_s }
     }
 
     /// Returns what may still be spent.

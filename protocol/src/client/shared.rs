@@ -80,8 +80,8 @@ impl SharedState {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Survey {
     pub(super) at: Time,
-    /// Nodes that were connected.
-    pub(super) peers: u32,
+    /// Since when no node had been connected, if none was.
+    pub(super) alone_since: Option<Time>,
 }
 
 impl Outbox {

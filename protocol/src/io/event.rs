@@ -140,13 +140,16 @@ pub enum Failure {
     NoBids,
     /// There were bids, all of providers that can begin only when the order's time is over.
     #[error(
-        "every provider that answered ({bids}) is busy for longer than the order has time; come back in {come_back_s} s"
+        "every provider that answered ({bids}) is busy for longer than the order has time; come back in {come_back_s} s{}",
+        with_more_time(*answer_s)
     )]
     Full {
         /// How many.
         bids: u32,
         /// Seconds after which the same order is expected to be served.
         come_back_s: u32,
+        /// Seconds that the answer is expected to take then, where the order has less time than that.
+        answer_s: Option<u32>,
     },
     /// There were bids, all of them of providers that failed lately.
     #[error(
@@ -244,6 +247,12 @@ impl Failure {
         let come_back_s = until.since(now).0.div_ceil(1_000_000).max(1);
         Self::LeftAlone { come_back_s: u32::try_from(come_back_s).unwrap_or(u32::MAX) }
     }
+}
+
+/// Says of an order that is told to come back that its answer may need more time than it has.
+fn with_more_time(answer_s: Option<u32>) -> String {
+    let Some(answer_s) = answer_s else { return String::new() };
+    format!(", with more time: at the speed of a busy provider the answer is expected to take {answer_s} s")
 }
 
 /// A job at its end, at the provider.

@@ -167,8 +167,8 @@ pub enum Command {
     /// Client: those that sell have been looked up and asked, as far as they can be found. Of whom nothing was heard by now is not
     /// there. (`MK-65`)
     Surveyed {
-        /// Nodes that this one is connected to.
-        peers: u32,
+        /// Since when no node has been connected to this one, if none is.
+        alone_since: Option<Time>,
     },
     /// Client: request a close of every channel, which brings back what is not promised once the challenge
     /// time is over; it settles nothing by itself. Provider: close every channel with its newest voucher, but
