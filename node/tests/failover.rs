@@ -158,3 +158,34 @@ async fn an_answer_whose_only_provider_dies_goes_on_when_it_is_back_and_the_log_
     let log = gateway.log();
     assert_eq!(log.matches("an order waits for another provider").count(), 1, "{log}");
 }
+
+/// (`MK-15`) What came of an answer that its deadline cuts is paid for, and handed over with the error.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_came_of_an_answer_that_is_cut_is_in_the_error() {
+    let ledger = Ledger::start().await;
+    let provider = Node::up(&ledger, &["--provide", CHAT, "--pace", "2"], &[]).await;
+    let flags = ["--gateway", "127.0.0.1:0", "--join", provider.address()];
+    let gateway = Node::up(&ledger, &flags, &[]).await;
+    let counts = "Count from 17 to 90.";
+    let body = json!({
+        "model": CHAT, "max_tokens": 400, "bombyx": { "deadline_ms": 7_000 },
+        "messages": [{ "role": "user", "content": counts }],
+    });
+    let answer = asked(&gateway, &body).await;
+    assert_eq!(answer.status().as_u16(), 504, "{}", gateway.log());
+    let error: serde_json::Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+    let told = &error["error"]["bombyx"];
+    assert!(told["text"].as_str().is_some_and(|text| text.contains("17")), "{error}");
+    assert!(told["cost_nano"].as_u64() > Some(0), "{error}");
+    assert!(told["usage"]["completion_tokens"].as_u64() > Some(0), "{error}");
+
+    let home = tempfile::tempdir().unwrap();
+    let flags = ["--json", "--max-tokens", "400", "--deadline", "7", counts];
+    let output = finish(ask(home.path(), &ledger, provider.address(), &flags)).await;
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(23), "{said}");
+    let shown = String::from_utf8_lossy(&output.stdout);
+    let failed: serde_json::Value = serde_json::from_str(shown.lines().last().unwrap()).unwrap();
+    assert!(failed["text"].as_str().is_some_and(|text| text.contains("17")), "{failed} {said}");
+    assert!(failed["output_tokens"].as_u64() > Some(0), "{failed}");
+}

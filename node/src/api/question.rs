@@ -94,6 +94,12 @@ pub(crate) enum AnswerPart {
         code: u8,
         /// What was paid all the same, in nano.
         cost_nano: u64,
+        /// Input tokens billed all the same.
+        #[serde(default)]
+        input_tokens: u64,
+        /// Output tokens billed all the same.
+        #[serde(default)]
+        output_tokens: u64,
     },
 }
 
@@ -209,15 +215,17 @@ impl Question {
 pub(crate) fn put(node: NodeHandle, question: Question) -> mpsc::Receiver<AnswerPart> {
     let (parts, receiver) = mpsc::channel(PARTS_MAX);
     tokio::spawn(async move {
-        let mut paid = Nano::ZERO;
+        let mut spent = Bill::default();
         let last = tokio::select! {
-            answered = answer(&node, question, &parts, &mut paid) => match answered {
+            answered = answer(&node, question, &parts, &mut spent) => match answered {
                 Ok(report) => AnswerPart::Done(Box::new(report)),
                 Err(error) => AnswerPart::Failed {
                     error: error.to_string(),
                     hint: error.hint(),
                     code: error.code().number(),
-                    cost_nano: paid.0,
+                    cost_nano: spent.cost.saturating_minus(spent.unpaid).0,
+                    input_tokens: spent.input_tokens,
+                    output_tokens: spent.output_tokens,
                 },
             },
             // Its order ends with the news that nobody reads any more.
@@ -258,7 +266,7 @@ async fn answer(
     node: &NodeHandle,
     question: Question,
     parts: &mpsc::Sender<AnswerPart>,
-    paid: &mut Nano,
+    spent: &mut Bill,
 ) -> Result<AnswerReport, NodeError> {
     let deadline = Duration::from_secs(question.deadline_s);
     let (joined, before) = tokio::join!(join(node, &question), node.holdings());
@@ -267,7 +275,7 @@ async fn answer(
     let (before, began) = (before?, Instant::now());
     let vectors = Vectors::new(usize::from(question.embed));
     let mut heard = Progress { text: String::new(), vectors, failed_over: false };
-    let ended = timeout(deadline + GRACE, follow(node, order, &mut heard, parts, paid)).await;
+    let ended = timeout(deadline + GRACE, follow(node, order, &mut heard, parts, spent)).await;
     let bill = ended.map_err(|_| NodeError::Order(Failure::Deadline))??;
     let wall_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     let vector = if question.embed {
@@ -305,13 +313,13 @@ async fn answer(
     })
 }
 
-/// Reads an order's news to its end.
+/// Reads an order's news to its end; where it fails, `spent` is what it came to all the same.
 async fn follow(
     node: &NodeHandle,
     order: Order,
     heard: &mut Progress,
     parts: &mpsc::Sender<AnswerPart>,
-    paid: &mut Nano,
+    spent: &mut Bill,
 ) -> Result<Bill, NodeError> {
     let mut news = node.order(order).await?;
     loop {
@@ -332,7 +340,7 @@ async fn follow(
             }
             OrderNews::Done(bill) => return Ok(bill),
             OrderNews::Failed { why, bill } => {
-                *paid = bill.cost.saturating_minus(bill.unpaid);
+                *spent = bill;
                 return Err(failed(node, why).await);
             }
         }

@@ -211,7 +211,7 @@ impl QuoteReport {
         };
         let channel = if self.channel.opens {
             format!(
-                "a new one: locks {} ({} at the most), and takes {} to open, some of which comes back",
+                "a new one: locks {} ({} at most), and costs {} to open, some of which comes back",
                 coins(Some(self.channel.locks_nano)),
                 coins(Some(self.channel.most_locks_nano)),
                 coins(Some(self.channel.opening_nano))

@@ -44,6 +44,12 @@ impl Vectors {
         Ok(())
     }
 
+    /// Returns the rows that are there, each with its input's place.
+    pub fn rows(&self) -> impl Iterator<Item = (usize, &[f32])> {
+        let rows = self.rows.iter().enumerate();
+        rows.filter_map(|(place, row)| Some((place, row.as_deref()?)))
+    }
+
     /// Returns all rows, in the order of the inputs.
     ///
     /// # Errors
@@ -65,6 +71,7 @@ mod tests {
     fn parts_in_any_order_become_all_rows() {
         let mut vectors = Vectors::new(3);
         assert_eq!(vectors.take(2, 2, &bytes(&[5.0, 6.0])), Ok(()));
+        assert_eq!(vectors.rows().collect::<Vec<_>>(), [(2, &[5.0, 6.0][..])], "as far as they came");
         assert_eq!(vectors.take(0, 2, &bytes(&[1.0, 2.0, 3.0, 4.0])), Ok(()));
         assert_eq!(vectors.finish(), Ok(vec![vec![1.0, 2.0], vec![3.0, 4.0], vec![5.0, 6.0]]));
     }

@@ -60,7 +60,7 @@ pub(super) struct Ask {
     /// prefixes bid, twice what was paid lately].
     #[arg(long, value_name = "NANO")]
     max_price: Option<u64>,
-    /// Seconds until the order is given up. As long again is waited for another `ask` of this home to end.
+    /// Seconds until the order is given up. Where another `ask` of this home runs, its end is awaited for as long before that.
     #[arg(long, value_name = "S", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3600))]
     deadline: u64,
     /// Output tokens at the most.
@@ -233,7 +233,7 @@ impl Ask {
         coin: &CoinName,
         printer: Printer,
     ) -> Result<(), NodeError> {
-        let mut is_line_open = false;
+        let (mut is_line_open, mut text) = (false, String::new());
         let end_line = |is_open: bool| {
             if is_open {
                 printer.line("");
@@ -241,11 +241,10 @@ impl Ask {
         };
         loop {
             match parts.recv().await.ok_or(NodeError::Stopped("admin page"))? {
-                AnswerPart::Text(text) => {
-                    if !printer.json {
-                        printer.piece(&text);
-                        is_line_open = true;
-                    }
+                AnswerPart::Text(piece) if printer.json => text.push_str(&piece),
+                AnswerPart::Text(piece) => {
+                    printer.piece(&piece);
+                    is_line_open = true;
                 }
                 AnswerPart::FailedOver { from, why } => {
                     tracing::warn!(
@@ -267,10 +266,15 @@ impl Ask {
                     }
                     return Ok(());
                 }
-                AnswerPart::Failed { error, hint, code, cost_nano } => {
+                AnswerPart::Failed { error, hint, code, cost_nano, input_tokens, output_tokens } => {
                     end_line(is_line_open);
                     if printer.json {
-                        let failed = serde_json::json!({ "error": error, "hint": hint, "code": code, "cost_nano": cost_nano });
+                        let failed = serde_json::json!({
+                            "error": error, "hint": hint, "code": code, "cost_nano": cost_nano,
+                            "input_tokens": input_tokens, "output_tokens": output_tokens,
+                            // It is paid for.
+                            "text": (!text.is_empty()).then_some(text),
+                        });
                         printer.data(&failed, String::new);
                     } else if cost_nano > 0 {
                         let paid = coin.amount(Nano(cost_nano));
@@ -314,9 +318,9 @@ fn summary(report: &AnswerReport, coin: &CoinName) -> String {
     let provider = report.providers.last().and_then(|id| id.get(..8)).unwrap_or("?");
     let over = if report.failed_over { ", which took over from one that failed" } else { "" };
     format!(
-        "served by {provider}{over}: {} + {} for {}, first part after {} ms, all after {} ms",
-        report.input_tokens,
-        count(report.output_tokens, "token"),
+        "served by {provider}{over}: {} in and {} out for {}; the first part after {} ms, the last after {} ms",
+        count(report.input_tokens, "token"),
+        report.output_tokens,
         coin.amount(Nano(report.cost_nano)),
         report.first_token_ms.map_or_else(|| "?".into(), |ms| ms.to_string()),
         report.wall_ms

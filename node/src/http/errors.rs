@@ -1,5 +1,7 @@
 //! Every refusal of the gateway, in the shape and with the codes that OpenAI's clients know.
 
+use std::fmt;
+
 use axum::Json;
 use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -7,7 +9,7 @@ use bombyx_protocol::io::{Bill, Failure};
 use bombyx_protocol::work::order::OrderFault;
 use serde_json::{Value, json};
 
-use super::facts::facts;
+use super::facts::{facts, usage};
 use crate::api::handle::NodeHandle;
 use crate::error::NodeError;
 use crate::error::failure::Meaning;
@@ -28,12 +30,42 @@ pub(super) struct ApiError {
     retry_after_s: Option<u32>,
     /// What was spent all the same.
     bill: Option<Box<Bill>>,
+    /// What came of the answer all the same.
+    delivered: Option<Box<Delivered>>,
+}
+
+/// The part of an answer that came before it failed: it is paid for.
+struct Delivered {
+    /// Its name in the error's `bombyx` object.
+    field: &'static str,
+    content: Value,
+}
+
+// An answer stays out of traces.
+impl fmt::Debug for Delivered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Delivered").field("field", &self.field).finish_non_exhaustive()
+    }
 }
 
 impl ApiError {
     fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
         let message = message.into();
-        Self { status, code, message, param: None, retry_after_s: None, bill: None }
+        Self { status, code, message, param: None, retry_after_s: None, bill: None, delivered: None }
+    }
+
+    /// Returns the error with the text that came before it.
+    pub(super) fn after_text(self, text: String) -> Self {
+        if text.is_empty() { self } else { self.after("text", text.into()) }
+    }
+
+    /// Returns the error with the items of a list that came before it.
+    pub(super) fn after_items(self, items: Vec<Value>) -> Self {
+        if items.is_empty() { self } else { self.after("data", items.into()) }
+    }
+
+    fn after(self, field: &'static str, content: Value) -> Self {
+        Self { delivered: Some(Box::new(Delivered { field, content })), ..self }
     }
 
     /// Returns the error of a request whose order has not said what it came to.
@@ -207,6 +239,10 @@ impl ApiError {
         }});
         if let Some(bill) = &self.bill {
             body["error"]["bombyx"] = facts(bill);
+            body["error"]["bombyx"]["usage"] = usage(bill);
+        }
+        if let Some(Delivered { field, content }) = self.delivered.as_deref() {
+            body["error"]["bombyx"][*field] = content.clone();
         }
         body
     }
@@ -273,6 +309,22 @@ mod tests {
             assert_eq!((error.status.as_u16(), error.code), (status, code), "{why:?}");
             assert!(error.body()["error"]["message"].as_str().is_some_and(|text| !text.is_empty()));
         }
+    }
+
+    #[test]
+    fn what_came_of_an_answer_that_failed_is_in_the_error_and_not_in_a_trace() {
+        let bill = || Bill { cost: Nano(14_960), input_tokens: 9, output_tokens: 2, ..Bill::default() };
+        for why in [Failure::Deadline, Failure::CutShort { delivered: 2 }] {
+            let error = ApiError::failure(why, bill()).after_text("one, two".to_owned());
+            assert!(!format!("{error:?}").contains("one, two"));
+            let told = error.body()["error"]["bombyx"].clone();
+            assert_eq!((&told["text"], &told["cost_nano"]), (&json!("one, two"), &json!(14_960)), "{why:?}");
+            assert_eq!(told["usage"]["completion_tokens"], 2);
+        }
+        let none = ApiError::failure(Failure::Deadline, bill()).after_text(String::new()).body();
+        assert!(none["error"]["bombyx"].get("text").is_none());
+        let unbilled = ApiError::stopped().after_items(vec![json!({ "index": 0 })]).body();
+        assert_eq!(unbilled["error"]["bombyx"]["data"][0]["index"], 0);
     }
 
     #[test]

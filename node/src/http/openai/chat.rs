@@ -68,7 +68,10 @@ async fn whole(model: &KnownModel, mut answer: Answer, first: Part) -> Result<Re
             Part::Content(Content::Vectors { .. }) => return Err(ApiError::bad_answer()),
             Part::Done(bill) => break bill,
         }
-        part = answer.next().await?;
+        part = match answer.next().await {
+            Ok(part) => part,
+            Err(error) => return Err(error.after_text(text)),
+        };
     };
     let body = json!({
         "id": format!("chatcmpl-{}", answer.job()),

@@ -37,13 +37,17 @@ pub(in crate::http) async fn embed(
         order((model.id, model.weights), Task::Embed { inputs }, &fields, &gateway.policy, deadline).await?;
     let mut answer = Answer::order(&gateway, order, deadline).await?;
     let bill = loop {
-        match answer.next().await? {
-            Part::Content(Content::Vectors { first, dims, bytes }) => {
+        match answer.next().await {
+            Ok(Part::Content(Content::Vectors { first, dims, bytes })) => {
                 vectors.take(first, dims, &bytes).map_err(|_| ApiError::bad_answer())?;
             }
-            Part::Content(Content::End { .. }) => {}
-            Part::Content(Content::Tokens { .. }) => return Err(ApiError::bad_answer()),
-            Part::Done(bill) => break bill,
+            Ok(Part::Content(Content::End { .. })) => {}
+            Ok(Part::Content(Content::Tokens { .. })) => return Err(ApiError::bad_answer()),
+            Ok(Part::Done(bill)) => break bill,
+            Err(error) => {
+                let came = vectors.rows().map(|(index, row)| item(index, row, base64)).collect();
+                return Err(error.after_items(came));
+            }
         }
     };
     let rows = vectors.finish().map_err(|_| ApiError::bad_answer())?;
