@@ -158,6 +158,10 @@ impl ServiceTask {
         }
         match outcome {
             Some(Ok(())) => tracing::info!(%account, "ledger: {name} is done"),
+            // Its provider has said so already, and only the ledger is believed.
+            Some(Err(LedgerError::NotOpen { .. })) if done.is_some_and(|(_, call)| closes(&call)) => {
+                tracing::debug!(%account, "ledger: {name} is not needed, as the channel is gone");
+            }
             Some(Err(error)) => {
                 tracing::warn!(%account, %error, "ledger: {name} failed");
                 // Where no channel is, the state that was told says it all.
@@ -190,6 +194,18 @@ const fn is_urgent(call: &LedgerCall) -> bool {
         | LedgerCall::TopUp { .. }
         | LedgerCall::RequestClose { .. }
         | LedgerCall::Finalize { .. }
+        | LedgerCall::Watch { .. }
+        | LedgerCall::Unwatch { .. } => false,
+    }
+}
+
+/// Returns whether a call brings a channel to its end.
+const fn closes(call: &LedgerCall) -> bool {
+    match call {
+        LedgerCall::Close { .. } | LedgerCall::RequestClose { .. } | LedgerCall::Finalize { .. } => true,
+        LedgerCall::Open { .. }
+        | LedgerCall::TopUp { .. }
+        | LedgerCall::Claim { .. }
         | LedgerCall::Watch { .. }
         | LedgerCall::Unwatch { .. } => false,
     }
