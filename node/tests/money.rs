@@ -95,20 +95,17 @@ async fn channels_are_shown_topped_up_and_closed_before_and_after_a_kill_of_eith
     assert_eq!((&paying["locked_nano"], &paying["locked_for_s"]), (&json!(deposit), &Value::Null));
     let locked = format!("{coins} Gram locked");
     let text = shown_text(&client.home(), &["channels"]).await;
-    for words in ["closed; a close takes", "amounts in Gram", &locked, "Gram out of the wallet"] {
+    for words in ["closed, which takes", "amounts in Gram", &locked, "Gram out of the wallet"] {
         assert!(text.contains(words), "{words}: {text}");
     }
     let text = shown_text(&provider.home(), &["channels"]).await;
-    assert!(text.contains("a close takes effect at once") && text.contains("0 Gram locked"), "{text}");
+    assert!(text.contains("closed, which takes effect at once") && text.contains("0 Gram locked"), "{text}");
     let wallet = asked(&client.home(), &["wallet"]).await;
     assert_eq!((&wallet["locked_nano"], &wallet["locked_in"]), (&paying["locked_nano"], &json!(1)));
     assert_eq!((&wallet["channel_fees_nano"], &wallet["coin"]), (&paying["fees_nano"], &json!("TON")));
     assert!(wallet["wallet_fees_nano"].as_u64().unwrap() > 0, "the opening: {wallet}");
     let text = shown_text(&client.home(), &["wallet"]).await;
-    assert!(
-        text.contains(&format!("{coins} Gram in 1 channel, each until it is closed, beside 0.01")),
-        "{text}"
-    );
+    assert!(text.contains(&format!("{coins} Gram in 1 channel until it is closed, and 0.01")), "{text}");
     let account = paying["account"].as_str().unwrap();
 
     asked(&client.home(), &["channels", "topup", account, "0.5"]).await;

@@ -151,7 +151,7 @@ fn name_losses(list: &ChannelList, closing: &[ChannelStatus], coin: &CoinName, p
         let due = Nano(view.channel.paid_nano.saturating_sub(view.settled_nano.unwrap_or(0)));
         if due > Nano::ZERO && due < PAYOUT_MIN {
             printer.note(&format!(
-                "channel {}: the {} that are due on it go back to its client, as a close pays less than {PAYOUT_MIN} coins to nobody",
+                "channel {}: the {} that are due on it go back to its client, as a close pays out no less than {PAYOUT_MIN} coins",
                 view.channel.account,
                 coin.amount(due)
             ));
@@ -285,15 +285,21 @@ pub(super) fn fees(list: &ChannelList, coin: &CoinName) -> String {
     format!("{} out of channels, {wallet} out of the wallet", words(list.channel_fees()))
 }
 
-/// Returns until when its coins are locked, in words.
-fn until(view: &ChannelView) -> String {
+/// Returns what is locked, and until when, in words.
+fn locked(view: &ChannelView) -> String {
     let challenge_s = view.channel.challenge_s;
+    let amount = view.locked_nano.map_or_else(|| "an unknown amount".into(), |nano| Nano(nano).to_string());
     match (view.channel.state, view.channel.direction, view.locked_for_s) {
-        (ChannelPhase::Closed | ChannelPhase::Opening, _, _) => "-".into(),
-        (_, _, Some(0)) => "now: the close can be finished".into(),
-        (_, _, Some(left_s)) => format!("{left_s} s from now, or the provider's close"),
-        (_, Direction::Paying, None) => format!("closed; a close takes {challenge_s} s at most"),
-        (_, Direction::Earning, None) => "closed; a close takes effect at once".into(),
+        (ChannelPhase::Closed, _, _) => "nothing is locked any more".into(),
+        (ChannelPhase::Opening, _, _) => "nothing is locked yet, as far as the ledger has shown".into(),
+        (_, _, Some(0)) => format!("{amount} locked; the close can be finished now"),
+        (_, _, Some(left_s)) => format!("{amount} locked for {left_s} s more, or until the provider closes"),
+        (_, Direction::Paying, None) => {
+            format!("{amount} locked until it is closed, which takes {challenge_s} s at most")
+        }
+        (_, Direction::Earning, None) => {
+            format!("{amount} locked until it is closed, which takes effect at once")
+        }
     }
 }
 
@@ -301,22 +307,18 @@ fn until(view: &ChannelView) -> String {
 fn entry(view: &ChannelView) -> String {
     let coins = |nano: Option<u64>| nano.map_or_else(|| "?".into(), |nano| Nano(nano).to_string());
     let channel = &view.channel;
-    let with = match channel.direction {
-        Direction::Paying => "to",
-        Direction::Earning => "from",
-    };
     format!(
-        "channel  {}\n         {} {with} {}, {}: deposit {}, promised {}, settled {}, fees {}\n         locked {}, until {}",
+        "channel  {}\n         {} {} {}, {}: deposit {}, promised {}, settled {}, fees {}\n         {}",
         channel.account,
         channel.direction,
+        channel.direction.preposition(),
         channel.peer.get(..8).unwrap_or(&channel.peer),
         channel.state,
         coins(Some(channel.deposit_nano)),
         coins(Some(channel.paid_nano)),
         coins(view.settled_nano),
         coins(view.fees_nano),
-        coins(view.locked_nano),
-        until(view),
+        locked(view),
     )
 }
 
@@ -352,10 +354,18 @@ mod tests {
         for words in [
             "pays to 772ce054, open: deposit 1, promised 0.000357123, settled 0.000357123, fees ?",
             "earns from 772ce054, closing:",
-            "locked ?, until 172800 s from now, or the provider's close",
-            "an unknown amount locked",
+            "an unknown amount locked for 172800 s more, or until the provider closes",
+            "an unknown amount locked by this node's deposits",
         ] {
             assert!(text.contains(words), "{words}: {text}");
+        }
+        for (state, words) in [
+            (ChannelPhase::Closed, "\n         nothing is locked any more"),
+            (ChannelPhase::Opening, "\n         nothing is locked yet"),
+            (ChannelPhase::Open, "until it is closed, which takes 172800 s at most"),
+        ] {
+            let shown = entry(&channel(Direction::Paying, state));
+            assert!(shown.contains(words), "{shown}");
         }
     }
 }

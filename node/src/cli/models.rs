@@ -152,7 +152,7 @@ fn table(models: &[OfferedModel], coin: &CoinName) -> String {
     let price_head = format!("price in {coin}, per 1,000 tokens");
     let mut table = Table::new();
     table.load_style(UTF8_HORIZONTAL_ONLY);
-    table.set_header(["model", "does", "context", "answer", "providers", "tier", &price_head]);
+    table.set_header(["model", "task", "context", "answer", "providers", "tier", &price_head]);
     let number = |number: Option<u32>| number.map_or_else(|| "-".to_owned(), |number| number.to_string());
     for model in models {
         table.add_row([
@@ -185,11 +185,11 @@ fn page(model: &OfferedModel, coin: &CoinName) -> String {
     let mut lines = vec![
         format!("model      {}", model.label),
         format!("id         {}", model.id),
-        format!("does       {}", model.task),
+        format!("task       {}", model.task),
         format!("context    {}", number(model.context_tokens)),
     ];
     if model.task == "chat" {
-        lines.push(format!("answer     {} at the most", number(model.output_tokens_max)));
+        lines.push(format!("answer     {} at most", number(model.output_tokens_max)));
     }
     lines.extend([
         format!("providers  {}", model.providers),
@@ -198,9 +198,7 @@ fn page(model: &OfferedModel, coin: &CoinName) -> String {
         format!("cheapest   {}", price(&model.lowest)),
     ]);
     if model.name.is_none() {
-        lines.push(
-            "note       no provider has sent its manifest yet, so that its name is not proved".to_owned(),
-        );
+        lines.push("note       no provider has sent its manifest yet, so its name is not proven".to_owned());
     }
     lines.join("\n")
 }
@@ -247,12 +245,12 @@ mod tests {
     #[test]
     fn a_page_says_what_a_model_is_and_what_is_not_proved() {
         let text = page(&model("own"), &CoinName::default());
-        for words in ["own", &"0a".repeat(32), "2048 tokens", "1024 tokens at the most", "0.03 out", "open"] {
+        for words in ["own", &"0a".repeat(32), "2048 tokens", "1024 tokens at most", "0.03 out", "open"] {
             assert!(text.contains(words), "{words}: {text}");
         }
         assert!(!text.contains("note"));
         let unproved = OfferedModel { name: None, context_tokens: None, ..model("own") };
         let text = page(&unproved, &CoinName::default());
-        assert!(text.contains("not proved") && text.contains("context    unknown"), "{text}");
+        assert!(text.contains("not proven") && text.contains("context    unknown"), "{text}");
     }
 }

@@ -117,8 +117,9 @@ fn text(status: &Status) -> String {
     ));
     for channel in &status.channels {
         lines.push(format!(
-            "channel   {} with {}, {}: {} of {}",
+            "channel   {} {} {}, {}: {} of {}",
             channel.direction,
+            channel.direction.preposition(),
             channel.peer.get(..8).unwrap_or(&channel.peer),
             channel.state,
             coins(channel.paid_nano),
@@ -213,8 +214,8 @@ mod tests {
             "lost      0.00031992 TON: served and never paid",
             "bought    0 orders answered since 2026-09-21 14:13:20 UTC, 3 failed or cancelled",
             "2 offers known",
-            "channel   earns with 772ce054, open: 0.000357 of 1 TON",
-            "channel   pays with 772ce054, closing: 0.000357 of 1 TON",
+            "channel   earns from 772ce054, open: 0.000357 of 1 TON",
+            "channel   pays to 772ce054, closing: 0.000357 of 1 TON",
         ] {
             assert!(text.contains(words), "{words}: {text}");
         }

@@ -75,7 +75,7 @@ impl Up {
             }
         };
         if ended.is_ok() {
-            printer.note("the node has ended in order");
+            printer.note("the node has shut down cleanly");
         }
         ended
     }

@@ -163,10 +163,15 @@ async fn show(home: &Path, config: &NodeConfig, printer: Printer) -> Result<(), 
         let locked = match shown.locked_in {
             0 => "nothing: there is no channel that this node pays on".into(),
             count => format!(
-                "{} in {count} channel{}, each until it is closed, beside {} in reserve for the close; a close takes {} s at most",
+                "{} in {}, and {} in reserve for {}, which takes {} s at most",
                 list.locked_words(&shown.coin),
-                if count == 1 { "" } else { "s" },
+                if count == 1 {
+                    "1 channel until it is closed".to_owned()
+                } else {
+                    format!("{count} channels, each until it is closed")
+                },
                 shown.reserve_nano.map_or_else(|| "an unknown amount".into(), |nano| shown.coin.amount(Nano(nano))),
+                if count == 1 { "its close" } else { "each close" },
                 shown.locked_for_s_max
             ),
         };

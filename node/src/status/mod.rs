@@ -351,6 +351,17 @@ pub enum ChannelPhase {
     Closed,
 }
 
+impl Direction {
+    /// Returns the word between the verb and the other party's name.
+    #[must_use]
+    pub const fn preposition(self) -> &'static str {
+        match self {
+            Self::Paying => "to",
+            Self::Earning => "from",
+        }
+    }
+}
+
 impl fmt::Display for Direction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
