@@ -416,7 +416,8 @@ async fn a_provider_says_what_is_due_and_why_it_is_not_paid_yet() {
     let log = provider.log();
     assert!(
         log.contains("earned since the start, due on channels, and served")
-            && log.contains("still_due=0.0000"),
+            && log.contains("still_due=0.0000")
+            && log.contains("unpaid=0 lost=0"),
         "{log}"
     );
 }

@@ -96,8 +96,7 @@ impl Driver {
                 still_due = %sum(covered),
                 unpaid = %sum(unpaid).saturating_plus(lent),
                 lost = %provider.lost(self.now()),
-                "earned since the start; of this and of earlier, due on channels, served without being paid, and lost with channels \
-                 that are gone"
+                "earned since the start, due on channels, and served without being paid: still owed, or lost"
             );
         }
         let paid_on = self.client.channels().map(paying);
