@@ -134,8 +134,8 @@ async fn close_all(node: &VerbNode, printer: Printer) -> Result<(), NodeError> {
     };
     printer.data(&closing, lines);
     name_losses(&list, &closing, &node.pages.status.ledger.coin, printer);
-    let closes = list.channels.iter().any(|view| view.channel.state == ChannelPhase::Closing);
-    if closing.is_empty() && !closes {
+    // One that was to be closed before may still be shown as open.
+    if closing.is_empty() && list.channels.iter().all(|view| view.channel.state == ChannelPhase::Closed) {
         return Ok(());
     }
     until_closed(node, printer).await
