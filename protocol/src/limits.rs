@@ -283,8 +283,11 @@ pub const LINGER: Span = Span::from_s(5);
 /// The longest time between two calls of one order: a client that is not served calls again until the order's deadline,
 /// and each time waits twice as long. (`MK-15`)
 pub const CALL_WAIT_MAX: Span = Span::from_s(5);
-/// Providers that refuse a task for what it is, before an order believes that all would. (`MK-47`)
-pub const FINAL_REFUSALS: u32 = 2;
+/// How often it is said that nobody can do a task before an order believes it: by prefixes of those that have served, or to
+/// calls for which nobody else bids. (`MK-47`)
+pub const FINAL_REFUSALS: usize = 2;
+/// Prefixes that refuse a task for what it is, before an order believes them although others may bid.
+pub const FINAL_REFUSALS_MAX: usize = 8;
 /// How long an order whose model nobody sells waits for a seller that has just come.
 pub const SELLER_GRACE: Span = Span::from_s(3);
 /// How long one that has let a call to everybody pass, and has asked anew since, may be silent before its asks count for nothing.

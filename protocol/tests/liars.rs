@@ -4,6 +4,7 @@
 
 mod testbed;
 
+use bombyx_protocol::Preferences;
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::client::ClientConfig;
 use bombyx_protocol::ident::{NodeId, Prefix};
@@ -11,7 +12,7 @@ use bombyx_protocol::io::{Command, Failure};
 use bombyx_protocol::market::topic::Topic;
 use bombyx_protocol::time::Span;
 use bombyx_protocol::wire::message::Refusal;
-use bombyx_protocol::work::order::{InputCount, Task};
+use bombyx_protocol::work::order::{InputCount, Order, Task};
 use testbed::thief::{Plan, Thief};
 use testbed::{CALM, Testbed, chat, price};
 
@@ -82,10 +83,52 @@ fn bait_that_asks_little_sells_nothing_dear() {
     }
 }
 
+/// (MK-47) Each is cheaper than the only honest seller, and asked before it.
+#[test]
+fn those_that_refuse_a_task_for_what_it_is_end_no_order_that_another_serves() {
+    for why in [Refusal::BadConversation, Refusal::OverContext(1), Refusal::WrongKind] {
+        for liars in [1, 2, 4, 7] {
+            for seed in 1..=SEEDS {
+                let (mut testbed, client, _) =
+                    scene(seed, 1, liars, |number| Thief::new(number, Plan::Refuses(why), price(FAIR / 4)));
+                assert!(
+                    ends(&mut testbed, client, 1, chat("hello there", 8)),
+                    "seed {seed}, {liars} liars: {:?}",
+                    testbed.outcome(1)
+                );
+            }
+        }
+    }
+}
+
+/// (MK-47, MK-50) It is full for longer than a call waits: what the others say of the task is still no reason to give up.
+#[test]
+fn those_that_refuse_or_decline_end_no_order_whose_honest_seller_is_full() {
+    let plans = [Plan::Refuses(Refusal::BadConversation), Plan::Declines(Refusal::BadConversation)];
+    for plan in plans {
+        let (mut testbed, client, _) = scene(3, 0, 3, |number| Thief::new(number, plan, price(FAIR / 4)));
+        testbed.slots = 1;
+        let honest = testbed.provider(1, price(FAIR), 50_000);
+        let other = testbed.client(77, COIN);
+        // Some twenty seconds of work.
+        let preferences = Preferences { only: vec![honest], ..Preferences::default() };
+        for order in 11..=14 {
+            let order_of_other = testbed::order(chat("hello there", 100), COIN, MINUTE);
+            let order_of_other = Order { preferences: preferences.clone(), ..order_of_other };
+            testbed.place_order(other, order, order_of_other);
+        }
+        testbed.run(Span::from_s(3), |_| false);
+        testbed.order(client, 1, chat("hello there", 8), COIN, Span::from_s(14));
+        testbed.run(Span::from_s(100), |testbed| testbed.outcome(1).end.is_some());
+        let end = testbed.outcome(1).end.unwrap();
+        assert!(!matches!(end, Err((Failure::Refused(_), _))), "{plan:?}: {end:?}");
+    }
+}
+
 /// (MK-47, MK-49)
 #[test]
 fn those_that_decline_for_a_false_reason_end_no_order_that_others_serve() {
-    for liars in [1, 2] {
+    for liars in [1, 2, 4] {
         let plan = Plan::Declines(Refusal::BadConversation);
         let (_, failed) = first_orders(3, liars, false, |number| Thief::new(number, plan, price(1)));
         assert_eq!(failed, 0, "{liars} liars");
@@ -100,6 +143,27 @@ fn those_that_name_a_short_context_shorten_no_answer_that_others_give_whole() {
         let (mut testbed, client, _) = scene(seed, 3, 1, liar);
         assert!(ends(&mut testbed, client, 1, chat(&"x".repeat(260), 1_000)));
         assert_eq!(testbed.outcome(1).ids.len(), 1_000, "seed {seed}");
+    }
+}
+
+/// (MK-47, MK-49) It is there when the order is called anew, and was not heard the first time.
+#[test]
+fn false_reasons_end_and_shorten_no_order_whose_honest_seller_misses_one_call() {
+    for why in [Refusal::BadConversation, Refusal::OverContext(300)] {
+        for seed in 1..=SEEDS {
+            let (mut testbed, client, _) =
+                scene(seed, 0, 4, |number| Thief::new(number, Plan::Declines(why), price(1)));
+            let honest = testbed.provider(seed * 1_000 + 1, price(FAIR), 1_000);
+            testbed.set_cut(honest, true);
+            testbed.order(client, 1, chat(&"x".repeat(260), 1_000), COIN, MINUTE);
+            // Calls to a sixteenth, a quarter and everybody, of 400 ms each.
+            testbed.run(Span::from_ms(1_150), |_| false);
+            testbed.set_cut(honest, false);
+            testbed.run(Span::from_s(100), |testbed| testbed.outcome(1).end.is_some());
+            let outcome = testbed.outcome(1);
+            assert!(outcome.end.clone().unwrap().is_ok(), "{why:?}, seed {seed}: {:?}", outcome.end);
+            assert_eq!(outcome.ids.len(), 1_000, "{why:?}, seed {seed}");
+        }
     }
 }
 

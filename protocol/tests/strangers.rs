@@ -10,6 +10,7 @@ use bombyx_protocol::io::{Command, Failure};
 use bombyx_protocol::limits;
 use bombyx_protocol::market::score::Fate;
 use bombyx_protocol::time::Span;
+use bombyx_protocol::wire::message::Refusal;
 use bombyx_protocol::work::order::{OrderId, Task};
 use bombyx_protocol::work::price::{InputTokens, Price, Tariff, Weights};
 use proptest::prelude::*;
@@ -197,7 +198,7 @@ fn plan() -> impl Strategy<Value = Plan> {
         Just(Plan::BillsNothing),
         Just(Plan::Empty),
         Just(Plan::Short(0)),
-        Just(Plan::TooLarge),
+        Just(Plan::Refuses(Refusal::OverContext(1))),
         Just(Plan::Busy),
         (1u32..60).prop_map(Plan::Tokens),
     ]

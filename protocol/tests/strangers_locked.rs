@@ -85,16 +85,25 @@ fn a_long_challenge_is_for_those_that_have_served_twice() {
 
 /// (CH-32, MK-47)
 #[test]
-fn a_task_that_nobody_can_serve_opens_no_channel_and_ends_at_the_second_no() {
-    let mut testbed = Testbed::new(5, CALM);
-    let client = testbed.client_with(buyer(), COIN);
-    thieves(&mut testbed, 6, Plan::TooLarge, price(1_000));
-    testbed.order(client, 1, task(), COIN, MINUTE);
-    testbed.run_to_end(MINUTE);
-    let no = Failure::Refused(Refusal::OverContext(1));
-    assert_eq!(testbed.outcome(1).end.unwrap().unwrap_err().0, no);
-    assert_eq!(testbed.outcome(1).failed_over, [no, no]);
-    assert_eq!((testbed.chain.opened, testbed.client_at(client).channels().count()), (0, 0));
+fn a_task_that_nobody_can_serve_opens_no_channel_and_ends_once_all_or_eight_have_said_no() {
+    for (bidders, asked) in [(1, 1), (2, 2), (6, 6), (12, limits::FINAL_REFUSALS_MAX)] {
+        let mut testbed = Testbed::new(5, CALM);
+        let client = testbed.client_with(buyer(), COIN);
+        let why = Refusal::OverContext(1);
+        thieves(&mut testbed, bidders, Plan::Refuses(why), price(1_000));
+        testbed.order(client, 1, task(), COIN, MINUTE);
+        let began = testbed.now;
+        testbed.run(MINUTE, |testbed| testbed.outcome(1).end.is_some());
+        let no = Failure::Refused(why);
+        assert_eq!(testbed.outcome(1).end.unwrap().unwrap_err().0, no);
+        assert_eq!(testbed.outcome(1).failed_over, vec![no; asked], "{bidders} bidders, each asked once");
+        assert!(
+            testbed.now.since(began) < Span::from_s(5),
+            "{bidders} bidders: {:?}",
+            testbed.now.since(began)
+        );
+        assert_eq!((testbed.chain.opened, testbed.client_at(client).channels().count()), (0, 0));
+    }
 }
 
 /// (CH-32)

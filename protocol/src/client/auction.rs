@@ -119,9 +119,7 @@ impl Progress {
             // What was no answer in time, or no bid, is no market.
             bought.direct.learn(auction.count() >= ABLE_MIN);
         }
-        let (late, declines) = (core::mem::take(&mut self.late), core::mem::take(&mut self.declines));
-        let left = self.deadline.since(now);
-        let may_be_in_time = late.iter().any(|bid| bid.wait.0 / limits::WAIT_TIMES_HOPED < left.0);
+        let (late, declines) = (core::mem::take(&mut self.late), self.refusals.take_declined());
         let full = self.appointment(now, call, &late, auction.count() == 0, shared);
         if auction.count() > 0 || !late.is_empty() || !declines.is_empty() {
             self.silent_since = None;
@@ -130,7 +128,7 @@ impl Progress {
             shared.book.unanswered(&self.order.model, self.called_at);
         }
         if auction.count() == 0 {
-            return full.or_else(|| self.on_no_bids(now, id, &declines, shared));
+            return full.or_else(|| self.on_no_bids(now, id, &declines, !late.is_empty(), shared));
         }
         let lot = self.lot();
         let wants = self.wants(now, &lot, auction.prefixes(), shared);
@@ -138,6 +136,9 @@ impl Progress {
             .close(&wants, |bid, prefix| standing(now, &lot, &self.order.preferences, bid, prefix, shared));
         let is_asked = !outcome.candidates.is_empty();
         let able_min = if self.is_direct || wants.median.is_some() { ABLE_MIN } else { ABLE_FIRST_MIN };
+        if !late.is_empty() || outcome.reports.iter().any(|bid| !self.refusals.has_refused(&bid.provider)) {
+            self.refusals.somebody_bids();
+        }
         if outcome.candidates.len() < able_min && self.invited < Share::ALL {
             // One bid of a part of the crowd is no market: more are asked at once. (`MK-17`)
             for Candidate { bid, .. } in &outcome.candidates {
@@ -171,7 +172,7 @@ impl Progress {
             .collect();
         self.candidates = outcome.candidates.into();
         let reports = outcome.reports;
-        let why = if is_asked { None } else { self.why_nobody(now, &reports, may_be_in_time, shared) };
+        let why = if is_asked { None } else { self.why_nobody(now, &reports, &declines, &late, shared) };
         shared.outbox.order_news(id, OrderNews::Bids(reports));
         for (provider, why) in release {
             shared.outbox.release(provider, call, why);
@@ -223,9 +224,4 @@ const fn why_released(fate: Fate) -> Option<ReleaseReason> {
         | Fate::LongChallenge { .. }
         | Fate::LocksTooMuch { .. } => Some(ReleaseReason::Unfit),
     }
-}
-
-/// Returns whether a provider refused the task for what it is, so that every other one would. (`MK-47`)
-pub(super) const fn is_final(why: &Failure) -> bool {
-    matches!(why, Failure::Refused(refusal) if refusal.is_final())
 }

@@ -10,11 +10,11 @@ use crate::work::order::OrderId;
 
 use super::Client;
 use super::attempt::{Attempt, Next, OpenSession};
-use super::auction::is_final;
 use super::award::PendingAward;
 use super::lingering::LingeringJob;
 use super::order::{ActiveOrder, Phase, Step};
 use super::progress::Progress;
+use super::refusals::Statement;
 use super::shared::SharedState;
 use super::verdict::{Conduct, passes};
 
@@ -182,6 +182,7 @@ impl Client {
         why: Failure,
     ) {
         let from = conduct.provider;
+        let is_proven = self.shared.memory.level(&from) > 0;
         self.shared.leases.end(from);
         self.shared.kept.forget(&from);
         self.shared.judge(now, conduct, why);
@@ -196,11 +197,16 @@ impl Client {
         progress.last_failure = Some(why);
         progress.back_off.failed();
         self.shared.outbox.order_news(id, OrderNews::FailedOver { from, why });
-        if is_final(&why) {
-            progress.final_refusals = progress.final_refusals.saturating_add(1);
-            if progress.final_refusals >= limits::FINAL_REFUSALS {
-                return self.conclude(id, progress, Err(why));
-            }
+        if let Failure::Refused(why) = why
+            && why.is_final()
+            && let Some(why) = progress.refusals.refused(Statement {
+                provider: from,
+                prefix: conduct.prefix,
+                is_proven,
+                why,
+            })
+        {
+            return self.conclude(id, progress, Err(why));
         }
         self.step(now, id, progress);
     }

@@ -3,7 +3,6 @@
 use crate::channel::fault::PaymentFault;
 use crate::ident::{NodeId, Prefix};
 use crate::io::Failure;
-use crate::limits;
 use crate::time::Time;
 use crate::wire::message::{
     Accept, Decline, Refusal, Refuse, ReleaseReason, SealedBid, SealedFrame, ToClient,
@@ -12,6 +11,7 @@ use crate::wire::message::{
 use super::Client;
 use super::exchange::AttemptMut;
 use super::order::{ActiveOrder, Phase};
+use super::refusals::Statement;
 use super::shared::SharedState;
 
 impl Client {
@@ -23,12 +23,12 @@ impl Client {
             ToClient::Sealed(frame) => self.on_frame(now, from, &frame),
             ToClient::Ask(ask) => self.on_ask(now, from, prefix, &ask),
             ToClient::Leaving => self.on_leaving(from),
-            ToClient::Decline(decline) => self.on_decline(now, from, &decline),
+            ToClient::Decline(decline) => self.on_decline(now, from, prefix, &decline),
         }
     }
 
     /// Notes why a provider does not bid. (`MK-49`)
-    fn on_decline(&mut self, now: Time, from: NodeId, decline: &Decline) {
+    fn on_decline(&mut self, now: Time, from: NodeId, prefix: Prefix, decline: &Decline) {
         if !decline.extensions.are_understood() || !self.shared.crowds.heard(now, &decline.call.0, from) {
             return;
         }
@@ -37,11 +37,10 @@ impl Client {
         if !progress.asks(auction, &from) {
             return;
         }
-        auction.decline(&from, self.shared.memory.level(&from) > 0);
+        let is_proven = self.shared.memory.level(&from) > 0;
+        auction.decline(&from, is_proven);
         self.shared.book.answered(&progress.order.model, &from);
-        if progress.declines.len() < limits::DECLINES_MAX {
-            progress.declines.push(decline.why);
-        }
+        progress.refusals.declined(Statement { provider: from, prefix, is_proven, why: decline.why });
         if auction.has_enough() {
             self.end_auction(now, id);
         }

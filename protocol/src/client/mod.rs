@@ -103,6 +103,7 @@ mod orders;
 mod payments;
 mod progress;
 mod quote;
+mod refusals;
 mod room;
 mod second_chance;
 mod shared;

@@ -12,8 +12,8 @@ use crate::time::Time;
 use crate::wire::message::{Refusal, Release, ReleaseReason, ToProvider};
 use crate::work::order::OrderId;
 
-use super::auction::is_final;
 use super::progress::Progress;
+use super::refusals::{self, Statement};
 use super::room::{LateBid, Room};
 use super::shared::{SharedState, Survey};
 use super::verdict::{longest_challenge, passes};
@@ -24,10 +24,13 @@ impl Progress {
         &mut self,
         now: Time,
         id: OrderId,
-        declines: &[Refusal],
+        declines: &[Statement],
+        has_late: bool,
         shared: &mut SharedState,
     ) -> Option<Failure> {
-        if let Some(ends) = self.on_declines(declines) {
+        if has_late {
+            self.refusals.somebody_bids();
+        } else if let Some(ends) = self.on_declines(declines) {
             return ends;
         }
         if self.is_direct {
@@ -39,11 +42,11 @@ impl Progress {
         // Silence of a part says little: only that of everybody counts, and of whoever had time to speak.
         let was_last = self.invited >= Share::ALL;
         let had_time = now >= self.called_at + shared.config.bid_window;
-        if why != Failure::NoBids || (was_last && had_time) {
+        if !has_late && (why != Failure::NoBids || (was_last && had_time)) {
             self.obstacle = Some(why);
         }
         self.widen();
-        let is_unsold = matches!(why, Failure::NotConnected | Failure::NoSeller { .. });
+        let is_unsold = !has_late && matches!(why, Failure::NotConnected | Failure::NoSeller { .. });
         if !was_last || (is_unsold && self.unanswered > 0) {
             // Nor does that of nobody: it is soon over.
             self.back_off.forget_call();
@@ -117,42 +120,44 @@ impl Progress {
         full
     }
 
-    /// Learns from those that said why they do not bid, where everybody was asked: an answer that is too long is narrowed, and what
-    /// is refused for what it is ends the order as `MK-47` says. Returns how it goes on, if they said anything of use. (`MK-49`)
-    fn on_declines(&mut self, declines: &[Refusal]) -> Option<Option<Failure>> {
+    /// Learns from those that said why they do not bid, where everybody was asked and nobody bids. Once they are believed, an answer
+    /// that is too long is narrowed, and what is refused for what it is ends the order. Returns how it goes on, if they said anything
+    /// of use. (`MK-47`, `MK-49`)
+    fn on_declines(&mut self, declines: &[Statement]) -> Option<Option<Failure>> {
         if self.invited < Share::ALL {
             return None;
         }
+        let why = Failure::Refused(refusals::cause(declines)?);
+        self.obstacle = Some(why);
+        self.invites = Some(self.invited);
+        if !self.refusals.nobody_else_bids(declines) {
+            return Some(None);
+        }
         let context = declines
             .iter()
-            .filter_map(|why| if let Refusal::OverContext(limit) = why { Some(*limit) } else { None });
+            .filter_map(|said| if let Refusal::OverContext(limit) = said.why { Some(limit) } else { None });
         if let Some(context) = context.max()
             && self.narrow(context)
         {
-            self.invites = Some(self.invited);
             self.back_off.forget_call();
             return Some(None);
         }
-        let mut finals = declines.iter().filter(|why| why.is_final());
-        let why = Failure::Refused(*finals.next()?);
-        let others = u32::try_from(finals.count()).unwrap_or(u32::MAX);
-        // One alone is asked once more: it may be the first to answer, and lie.
-        self.final_refusals = self.final_refusals.saturating_add(others).saturating_add(1);
-        let ends = self.final_refusals >= limits::FINAL_REFUSALS;
-        self.obstacle = Some(why);
-        ends.then_some(Some(why))
+        Some(Some(why))
     }
 
     /// Notes why none of the bids can be taken. Returns why the order must end for it, if another call would bring no other
-    /// bids: those that came too late may be in time then (`may_be_in_time`), and those that failed it are asked again.
+    /// bids: those that came too late may be in time then, and those that failed it are asked again unless they refused it for what
+    /// it is.
     pub(super) fn why_nobody(
         &mut self,
         now: Time,
         reports: &[BidReport],
-        may_be_in_time: bool,
+        declines: &[Statement],
+        late: &[LateBid],
         shared: &mut SharedState,
     ) -> Option<Failure> {
         self.widen();
+        let is_last = self.invited >= Share::ALL;
         let lowest =
             reports.iter().filter(|report| report.fate == Fate::OverBudget).map(|r| r.cost_max).min();
         let tier = reports.iter().any(|report| report.fate == Fate::WeakerTier);
@@ -185,39 +190,54 @@ impl Progress {
             (None, None, None) => {
                 // All that bid failed this order: they are asked again where nobody else is left, unless they are left alone
                 // for what they did.
-                self.failed.clear();
+                self.forgive();
+                let failed = || reports.iter().filter(|report| report.fate == Fate::FailedBefore);
+                if let Some(why) = self.refusals.cause()
+                    && failed().all(|report| self.refusals.has_refused(&report.provider))
+                {
+                    let is_believed = is_last && late.is_empty() && self.refusals.nobody_else_bids(declines);
+                    return is_believed.then_some(why);
+                }
                 let memory = &shared.memory;
-                let failed = reports.iter().filter(|report| report.fate == Fate::FailedBefore);
-                let again = failed.map(|bid| memory.asked_again_at(now, &bid.provider, bid.prefix));
+                let again = failed()
+                    .filter(|report| !self.refusals.has_refused(&report.provider))
+                    .map(|bid| memory.asked_again_at(now, &bid.provider, bid.prefix));
                 let again_at = again.min().unwrap_or(now);
                 self.asked_again_at = again_at;
                 self.obstacle = Some(Failure::left_alone(now, again_at));
                 // Nobody is asked again before the order's time is over, and who has just come had a moment. (`MK-65`)
-                let is_vain = self.invited >= Share::ALL && again_at >= self.deadline && self.had_grace();
-                let over = is_vain.then(|| self.why_over(now, shared));
-                return self.last_failure.filter(is_final).or(over);
+                let is_vain = is_last && again_at >= self.deadline && self.had_grace();
+                return is_vain.then(|| self.why_over(now, shared));
             }
         };
         let is_price = matches!(why, Failure::OverBudget { .. } | Failure::OverCeiling { .. });
         let why = self.last_failure.filter(|failed| is_price && is_of_channel(failed)).unwrap_or(why);
         self.obstacle = Some(why);
-        let is_last = self.invited >= Share::ALL;
         let is_asked_again = |bid: &BidReport| {
             bid.fate == Fate::FailedBefore
+                && !self.refusals.has_refused(&bid.provider)
                 && bid.cost_max <= self.budget()
                 && shared.memory.asked_again_at(now, &bid.provider, bid.prefix) < self.deadline
         };
+        let left = self.deadline.since(now);
+        let may_be_in_time = late.iter().any(|bid| bid.wait.0 / limits::WAIT_TIMES_HOPED < left.0);
         let is_hoped = may_be_in_time || reports.iter().any(is_asked_again);
         match lowest {
             // `max_tokens` is a limit: an answer that the budget pays for is better than none.
             Some(lowest) if is_last && self.shorten(lowest) => None,
             // Not every bid is in vain: a single one that nobody can take ends no order that others serve.
             _ if is_last && is_hoped => {
-                self.failed.clear();
+                self.forgive();
                 None
             }
             _ => is_last.then_some(why),
         }
+    }
+
+    /// Lets those be asked again that failed the order, and did not refuse it for what it is.
+    fn forgive(&mut self) {
+        let refusals = &self.refusals;
+        self.failed.retain(|provider| refusals.has_refused(provider));
     }
 }
 

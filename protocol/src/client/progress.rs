@@ -17,6 +17,7 @@ use crate::work::price::{InputTokens, Price};
 use crate::work::stream::{CheckedChunk, Stream};
 
 use super::back_off::BackOff;
+use super::refusals::Refusals;
 use super::room::{LateBid, Room};
 use super::shared::SharedState;
 
@@ -55,10 +56,8 @@ pub(super) struct Progress {
     /// The lowest ask of those that have served well and of the winner, when it was awarded: what they ask while they work on it is
     /// more. (`MK-14`)
     pub(super) lowest_ask: Option<Price>,
-    /// Providers that refused the task for what it is.
-    pub(super) final_refusals: u32,
-    /// What those said to the last call who did not bid.
-    pub(super) declines: Vec<Refusal>,
+    /// Who has said that nobody can do it.
+    pub(super) refusals: Refusals,
     /// Bidders of the last call that can begin only when the order's time is over.
     pub(super) late: Vec<LateBid>,
     /// When the first of those is asked again that are being left alone.
@@ -125,8 +124,7 @@ impl Progress {
             failed: Vec::new(),
             was_awarded: false,
             lowest_ask: None,
-            final_refusals: 0,
-            declines: Vec::new(),
+            refusals: Refusals::default(),
             late: Vec::new(),
             asked_again_at: now,
             room: None,

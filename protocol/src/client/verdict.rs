@@ -38,7 +38,7 @@ enum Blame {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Conduct {
     pub(super) provider: NodeId,
-    prefix: Prefix,
+    pub(super) prefix: Prefix,
     model: ModelId,
     account: Option<ChannelId>,
     /// When the job began.

@@ -58,8 +58,8 @@ pub enum Plan {
     Short(u32),
     /// It says that it is busy.
     Busy,
-    /// It takes the award and finds the task too large.
-    TooLarge,
+    /// It takes the award and refuses the task for this reason.
+    Refuses(Refusal),
     /// It takes the award and counts so many tokens more each time.
     Counts(u32),
     /// So many tokens, and once they are paid it counts more input.
@@ -227,9 +227,9 @@ impl Thief {
         let contents = match self.plan {
             Plan::Deaf | Plan::Mute | Plan::Busy | Plan::Silent | Plan::Declines(_) => return,
             Plan::Waits | Plan::Reads => return self.word(now),
-            Plan::TooLarge => {
+            Plan::Refuses(why) => {
                 let (to, ..) = self.jobs[&job];
-                return self.send(to, ToClient::Refuse(Refuse::of(job, Refusal::OverContext(1))));
+                return self.send(to, ToClient::Refuse(Refuse::of(job, why)));
             }
             Plan::BillsRefused(count) => {
                 let (to, ..) = self.jobs[&job];
