@@ -221,6 +221,11 @@ const fn payment(fault: &PaymentFault) -> Meaning {
             let hint = "raise `client.deposit_max` in the node's configuration, or ask for fewer tokens";
             Meaning::new(Exit::Price, 422, "deposit_too_low", hint)
         }
+        PaymentFault::DepositInUse { .. } => {
+            let hint =
+                "try again once they are done, or raise `client.deposit_max` in the node's configuration";
+            Meaning::new(Exit::Price, 503, "deposit_in_use", hint)
+        }
         PaymentFault::ChallengeTooLong { .. } => {
             let hint =
                 "raise `client.challenge_max_s` in the node's configuration, or wait for another provider";
@@ -272,6 +277,13 @@ mod tests {
                 422,
                 "deposit_too_low",
                 "client.deposit_max",
+            ),
+            (
+                PaymentFault::DepositInUse { taken: Nano(2), most: Nano(2) },
+                21,
+                503,
+                "deposit_in_use",
+                "once they are done",
             ),
             (
                 PaymentFault::ChallengeTooLong { wanted_s: 9, most_s: 5 },

@@ -59,6 +59,17 @@ impl Mismatch {
     }
 }
 
+/// What an order can go on with that cannot be paid as it was to be. (`MK-15`)
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Remedy {
+    /// A call, also for the same provider: the next bid may do.
+    AnotherCall,
+    /// Another bidder: the fault lies with one provider's price or channel.
+    AnotherBidder,
+    /// Another bidder whose channel stands and holds enough: the wallet or the ledger is at fault.
+    AnotherChannel,
+}
+
 /// Why an order cannot be paid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PaymentFault {
@@ -76,8 +87,18 @@ pub enum PaymentFault {
     /// The job's ceiling is above what a channel may hold.
     #[error("the job may cost {needs} coins, and this node locks {most} coins in one channel at the most")]
     DepositTooLow {
-        /// The job's ceiling, with those of the jobs that run on the same channel.
+        /// The job's ceiling.
         needs: Nano,
+        /// What a channel may hold.
+        most: Nano,
+    },
+    /// The jobs that run on the channel leave no room for another one.
+    #[error(
+        "the jobs under way with the provider may cost {taken} of the {most} coins that this node locks in one channel at the most"
+    )]
+    DepositInUse {
+        /// The ceilings of those jobs.
+        taken: Nano,
         /// What a channel may hold.
         most: Nano,
     },
@@ -144,9 +165,27 @@ pub enum PaymentFault {
 }
 
 impl PaymentFault {
-    /// Returns whether it lies with one provider alone, so that another may serve the order.
+    /// Returns what an order must have to go on in spite of it.
     #[must_use]
-    pub const fn is_providers(&self) -> bool {
-        matches!(self, Self::ChallengeTooLong { .. } | Self::Terms(_) | Self::StrangersLocked { .. })
+    pub const fn remedy(&self) -> Remedy {
+        match self {
+            Self::Closed { .. }
+            | Self::DepositInUse { .. }
+            | Self::ChallengeTooLong { .. }
+            | Self::Terms(_)
+            | Self::StrangersLocked { .. } => Remedy::AnotherCall,
+            Self::DepositTooLow { .. }
+            | Self::TooManyChannels { .. }
+            | Self::Mismatch { .. }
+            | Self::Exhausted { why: LedgerFault::NotSent | LedgerFault::Refused { .. }, .. }
+            | Self::NotOpened { why: LedgerFault::Refused { .. }, .. } => Remedy::AnotherBidder,
+            Self::NoFunds { .. }
+            | Self::NoLedger
+            | Self::Exhausted { why: LedgerFault::Funds { .. } | LedgerFault::Unknown, .. }
+            | Self::NotOpened {
+                why: LedgerFault::Funds { .. } | LedgerFault::NotSent | LedgerFault::Unknown,
+                ..
+            } => Remedy::AnotherChannel,
+        }
     }
 }

@@ -116,7 +116,7 @@ impl Attempt {
         let task = progress.task_left();
         let bid = &candidate.bid;
         let lot = progress.lot();
-        let reserved = lot.cost_max(candidate.price).unwrap_or(Nano(u64::MAX)).min(progress.budget());
+        let reserved = progress.cost_max(&candidate);
         let left = progress.deadline.since(now).0;
         let promise_max = Span(left.checked_div(limits::PROMISE_PARTS).unwrap_or(0));
         let draw = shared.entropy.number();

@@ -136,7 +136,7 @@ impl Progress {
             .close(&wants, |bid, prefix| standing(now, &lot, &self.order.preferences, bid, prefix, shared));
         let is_asked = !outcome.candidates.is_empty();
         let able_min = if self.is_direct || wants.median.is_some() { ABLE_MIN } else { ABLE_FIRST_MIN };
-        if !late.is_empty() || outcome.reports.iter().any(|bid| !self.refusals.has_refused(&bid.provider)) {
+        if !late.is_empty() || outcome.reports.iter().any(|bid| !self.out.contains(&bid.provider)) {
             self.refusals.somebody_bids();
         }
         if outcome.candidates.len() < able_min && self.invited < Share::ALL {
@@ -172,7 +172,7 @@ impl Progress {
             .collect();
         self.candidates = outcome.candidates.into();
         let reports = outcome.reports;
-        let why = if is_asked { None } else { self.why_nobody(now, &reports, &declines, &late, shared) };
+        let why = if is_asked { None } else { self.why_nobody(now, &reports, &late, shared) };
         shared.outbox.order_news(id, OrderNews::Bids(reports));
         for (provider, why) in release {
             shared.outbox.release(provider, call, why);

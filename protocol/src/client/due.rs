@@ -2,7 +2,7 @@
 
 use crate::channel::fault::PaymentFault;
 use crate::channel::id::ChannelId;
-use crate::channel::ledger::{LedgerEvent, LedgerFault};
+use crate::channel::ledger::LedgerEvent;
 use crate::io::Failure;
 use crate::time::Time;
 use crate::work::order::OrderId;
@@ -25,7 +25,7 @@ impl Client {
         }
     }
 
-    /// Ends orders on a channel that has become unable to pay for all of them, the newest first, until the
+    /// Takes orders off a channel that has become unable to pay for all of them, the newest first, until the
     /// channel covers those that are left.
     ///
     /// The fault decides what covers them: a channel that is only short still pays what it holds, even while
@@ -35,25 +35,7 @@ impl Client {
             if self.shared.payments.covers(&account, fault) {
                 return;
             }
-            let others = self.orders.get_mut(&id).map_or(0, |active| active.progress.candidates.len());
-            match fault {
-                // It is gone, and another one can be opened, with this provider or the next.
-                PaymentFault::Closed { .. } => self.fail_over(now, id, Failure::Payment(fault)),
-                // It is asked back, perhaps for what its provider said of another job: another bidder is at hand.
-                PaymentFault::Exhausted { why: LedgerFault::NotSent, .. } if others > 0 => {
-                    self.fail_over(now, id, Failure::Payment(fault));
-                }
-                PaymentFault::NoFunds { .. }
-                | PaymentFault::DepositTooLow { .. }
-                | PaymentFault::ChallengeTooLong { .. }
-                | PaymentFault::Terms(_)
-                | PaymentFault::Exhausted { .. }
-                | PaymentFault::NotOpened { .. }
-                | PaymentFault::Mismatch { .. }
-                | PaymentFault::StrangersLocked { .. }
-                | PaymentFault::NoLedger
-                | PaymentFault::TooManyChannels { .. } => self.end(now, id, Failure::Payment(fault)),
-            }
+            self.cannot_pay(now, id, fault);
         }
     }
 

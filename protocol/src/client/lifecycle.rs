@@ -1,11 +1,12 @@
 //! How an order goes from one phase to the next: the client alone moves it, by what its phase says comes next.
 
 use crate::amount::Nano;
+use crate::channel::fault::PaymentFault;
 use crate::io::{Failure, OrderNews, PeerFault};
 use crate::limits;
-use crate::market::auction::Source;
+use crate::market::auction::{Candidate, Source};
 use crate::time::Time;
-use crate::wire::message::{Accept, Finish};
+use crate::wire::message::{Accept, Finish, ReleaseReason};
 use crate::work::order::OrderId;
 
 use super::Client;
@@ -16,7 +17,7 @@ use super::order::{ActiveOrder, Phase, Step};
 use super::progress::Progress;
 use super::refusals::Statement;
 use super::shared::SharedState;
-use super::verdict::{Conduct, passes};
+use super::verdict::{Conduct, is_for_good, passes};
 
 impl Client {
     /// Takes the next step of an order that waits for nothing.
@@ -28,6 +29,11 @@ impl Client {
             Step::FailOver(candidate, why) => {
                 let conduct = Conduct::of_award(now, &candidate);
                 self.go_elsewhere(now, id, progress, &conduct, None, why);
+            }
+            Step::Unpaid(candidate, fault) => {
+                let Candidate { bid, .. } = &*candidate;
+                self.shared.outbox.release(bid.provider, bid.call, ReleaseReason::Unfit);
+                self.cannot_begin(now, id, progress, &Conduct::of_award(now, &candidate), fault);
             }
         }
     }
@@ -64,10 +70,7 @@ impl Client {
                 let phase = Phase::Attempt(Box::new(attempt));
                 self.orders.insert(id, ActiveOrder { progress, phase });
             }
-            Err(fault) if fault.is_providers() => {
-                self.go_elsewhere(now, id, progress, &conduct, None, Failure::Payment(fault));
-            }
-            Err(fault) => self.conclude(id, progress, Err(Failure::Payment(fault))),
+            Err(fault) => self.cannot_begin(now, id, progress, &conduct, fault),
         }
     }
 
@@ -172,7 +175,7 @@ impl Client {
     }
 
     /// Goes on with the next provider, from where this one stopped.
-    fn go_elsewhere(
+    pub(super) fn go_elsewhere(
         &mut self,
         now: Time,
         id: OrderId,
@@ -183,8 +186,11 @@ impl Client {
     ) {
         let from = conduct.provider;
         let is_proven = self.shared.memory.level(&from) > 0;
-        self.shared.leases.end(from);
-        self.shared.kept.forget(&from);
+        // A channel that other jobs take is as good as before, and so is its provider.
+        if !matches!(why, Failure::Payment(PaymentFault::DepositInUse { .. })) {
+            self.shared.leases.end(from);
+            self.shared.kept.forget(&from);
+        }
         self.shared.judge(now, conduct, why);
         if let Some(attempt) = attempt {
             // What this one still sends would be paid beside what the next one may cost. (`WR-13`, `WR-14`)
@@ -194,17 +200,15 @@ impl Client {
         if !passes(why) {
             progress.failed.push(from);
         }
+        if is_for_good(why) {
+            progress.out.push(from);
+        }
         progress.last_failure = Some(why);
         progress.back_off.failed();
         self.shared.outbox.order_news(id, OrderNews::FailedOver { from, why });
         if let Failure::Refused(why) = why
             && why.is_final()
-            && let Some(why) = progress.refusals.refused(Statement {
-                provider: from,
-                prefix: conduct.prefix,
-                is_proven,
-                why,
-            })
+            && let Some(why) = progress.refusals.refused(Statement { prefix: conduct.prefix, is_proven, why })
         {
             return self.conclude(id, progress, Err(why));
         }

@@ -1,6 +1,5 @@
 //! What providers say: each message goes to the order, the job or the list that it is about.
 
-use crate::channel::fault::PaymentFault;
 use crate::ident::{NodeId, Prefix};
 use crate::io::Failure;
 use crate::time::Time;
@@ -40,7 +39,7 @@ impl Client {
         let is_proven = self.shared.memory.level(&from) > 0;
         auction.decline(&from, is_proven);
         self.shared.book.answered(&progress.order.model, &from);
-        progress.refusals.declined(Statement { provider: from, prefix, is_proven, why: decline.why });
+        progress.refusals.declined(Statement { prefix, is_proven, why: decline.why });
         if auction.has_enough() {
             self.end_auction(now, id);
         }
@@ -94,11 +93,8 @@ impl Client {
             Some(mut attempt) => attempt.on_refuse(refuse.why),
             None => Failure::Refused(refuse.why),
         };
-        // One that is closed is not the last that can be opened, with this provider or the next.
-        let is_closed = matches!(why, Failure::Payment(PaymentFault::Closed { .. }));
-        if matches!(why, Failure::Payment(_)) && !is_closed {
-            // It is this node that cannot pay: no other provider would see more.
-            self.end(now, id, why);
+        if let Failure::Payment(fault) = why {
+            self.cannot_pay(now, id, fault);
         } else {
             self.fail_over(now, id, why);
         }

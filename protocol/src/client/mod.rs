@@ -107,6 +107,7 @@ mod refusals;
 mod room;
 mod second_chance;
 mod shared;
+mod unpaid;
 mod verdict;
 
 use crate::amount::Nano;

@@ -152,7 +152,6 @@ impl Progress {
         &mut self,
         now: Time,
         reports: &[BidReport],
-        declines: &[Statement],
         late: &[LateBid],
         shared: &mut SharedState,
     ) -> Option<Failure> {
@@ -192,15 +191,12 @@ impl Progress {
                 // for what they did.
                 self.forgive();
                 let failed = || reports.iter().filter(|report| report.fate == Fate::FailedBefore);
-                if let Some(why) = self.refusals.cause()
-                    && failed().all(|report| self.refusals.has_refused(&report.provider))
-                {
-                    let is_believed = is_last && late.is_empty() && self.refusals.nobody_else_bids(declines);
-                    return is_believed.then_some(why);
+                if failed().all(|report| self.out.contains(&report.provider)) {
+                    return self.why_out().filter(|_| is_last && late.is_empty());
                 }
                 let memory = &shared.memory;
                 let again = failed()
-                    .filter(|report| !self.refusals.has_refused(&report.provider))
+                    .filter(|report| !self.out.contains(&report.provider))
                     .map(|bid| memory.asked_again_at(now, &bid.provider, bid.prefix));
                 let again_at = again.min().unwrap_or(now);
                 self.asked_again_at = again_at;
@@ -215,7 +211,7 @@ impl Progress {
         self.obstacle = Some(why);
         let is_asked_again = |bid: &BidReport| {
             bid.fate == Fate::FailedBefore
-                && !self.refusals.has_refused(&bid.provider)
+                && !self.out.contains(&bid.provider)
                 && bid.cost_max <= self.budget()
                 && shared.memory.asked_again_at(now, &bid.provider, bid.prefix) < self.deadline
         };
@@ -234,10 +230,16 @@ impl Progress {
         }
     }
 
-    /// Lets those be asked again that failed the order, and did not refuse it for what it is.
+    /// Lets those be asked again that failed the order, unless they would for good.
     fn forgive(&mut self) {
-        let refusals = &self.refusals;
-        self.failed.retain(|provider| refusals.has_refused(provider));
+        let out = &self.out;
+        self.failed.retain(|provider| out.contains(provider));
+    }
+
+    /// Returns what stands in the way of the order where all that bid would fail it for good.
+    fn why_out(&self) -> Option<Failure> {
+        let unpaid = self.last_failure.filter(|why| matches!(why, Failure::Payment(_)));
+        unpaid.or(self.refusals.cause()).or(self.last_failure)
     }
 }
 

@@ -1,6 +1,7 @@
 //! One order under way: how far it has come, and what it does next.
 
 use crate::amount::Nano;
+use crate::channel::fault::PaymentFault;
 use crate::channel::id::ChannelId;
 use crate::ident::NodeId;
 use crate::io::Failure;
@@ -49,6 +50,8 @@ pub(super) enum Step {
     End(Result<(), Failure>),
     /// The provider that it was about to be awarded to failed it at once.
     FailOver(Box<Candidate>, Failure),
+    /// The provider that it was about to be awarded to cannot be paid.
+    Unpaid(Box<Candidate>, PaymentFault),
 }
 
 /// What can be done about an order whose provider failed. (`WR-13`)
@@ -143,6 +146,9 @@ impl Progress {
         let call_at = self.back_off.due(shared.config.bid_window);
         match self.leased(now, shared).or_else(|| self.next_candidate(&mut shared.outbox)) {
             Some(candidate) => {
+                if let Err(fault) = self.can_pay(&candidate, shared) {
+                    return Step::Unpaid(Box::new(candidate), fault);
+                }
                 self.was_awarded = true;
                 let winner = &candidate.bid.provider;
                 self.lowest_ask = shared.lowest_ask(now, &self.order.model, Some(winner));
@@ -207,7 +213,7 @@ impl Progress {
         if !self.was_awarded && leases.is_dear(&self.order.model, lowest) {
             return None;
         }
-        let fits = self.unfit(candidate).is_none();
+        let fits = self.unfit(candidate).is_none() && self.can_pay(candidate, shared).is_ok();
         let wanted = self.order.preferences.begin_with(&candidate.bid.provider);
         (fits && wanted && !self.failed.contains(&candidate.bid.provider)).then(|| candidate.clone())
     }

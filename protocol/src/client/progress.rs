@@ -51,6 +51,8 @@ pub(super) struct Progress {
     pub(super) candidates: VecDeque<Candidate>,
     /// Providers that failed this order: they are asked again where nobody else is left.
     pub(super) failed: Vec<NodeId>,
+    /// Those of them that are not asked again: they refuse the task for what it is, or cannot be paid for it.
+    pub(super) out: Vec<NodeId>,
     /// Whether anything was awarded yet.
     pub(super) was_awarded: bool,
     /// The lowest ask of those that have served well and of the winner, when it was awarded: what they ask while they work on it is
@@ -122,6 +124,7 @@ impl Progress {
             deadline,
             candidates: VecDeque::new(),
             failed: Vec::new(),
+            out: Vec::new(),
             was_awarded: false,
             lowest_ask: None,
             refusals: Refusals::default(),

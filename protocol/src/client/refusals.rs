@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::ident::{NodeId, Prefix};
+use crate::ident::Prefix;
 use crate::io::Failure;
 use crate::limits;
 use crate::wire::message::Refusal;
@@ -11,7 +11,6 @@ use crate::wire::message::Refusal;
 /// What one provider has said.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Statement {
-    pub(super) provider: NodeId,
     pub(super) prefix: Prefix,
     /// Whether it has served this client well.
     pub(super) is_proven: bool,
@@ -37,11 +36,6 @@ impl Refusals {
         let is_believed =
             are_believed(&self.awarded) || prefixes(&self.awarded).len() >= limits::FINAL_REFUSALS_MAX;
         is_believed.then(|| Failure::Refused(cause(&self.awarded).unwrap_or(statement.why)))
-    }
-
-    /// Returns whether a provider has refused the order for what it is.
-    pub(super) fn has_refused(&self, provider: &NodeId) -> bool {
-        self.awarded.iter().any(|statement| statement.provider == *provider)
     }
 
     /// Notes why a provider does not bid for the last call.

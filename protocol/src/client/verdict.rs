@@ -2,7 +2,7 @@
 //! and whether its channel's rest is asked back. (`MK-31`, `CH-31`)
 
 use crate::amount::Nano;
-use crate::channel::fault::PaymentFault;
+use crate::channel::fault::{PaymentFault, Remedy};
 use crate::channel::id::ChannelId;
 use crate::ident::{NodeId, Prefix};
 use crate::io::Failure;
@@ -131,7 +131,7 @@ pub(super) const fn passes(why: Failure) -> bool {
     matches!(
         why,
         Failure::Gone
-            | Failure::Payment(PaymentFault::Closed { .. })
+            | Failure::Payment(PaymentFault::Closed { .. } | PaymentFault::DepositInUse { .. })
             | Failure::Refused(
                 Refusal::UnknownBid
                     | Refusal::OtherClass
@@ -140,6 +140,15 @@ pub(super) const fn passes(why: Failure) -> bool {
                     | Refusal::Unfunded
             )
     )
+}
+
+/// Returns whether what stood in the way of a job would stand there again: its provider refuses the task for what it is, or cannot
+/// be paid for it. (`MK-15`, `MK-47`)
+pub(super) fn is_for_good(why: Failure) -> bool {
+    if let Failure::Payment(fault) = why {
+        return fault.remedy() == Remedy::AnotherBidder;
+    }
+    matches!(why, Failure::Refused(refusal) if refusal.is_final())
 }
 
 /// Returns whether a refusal says nothing of a provider: its bid had lapsed or was for another task, or it has withdrawn the model.

@@ -30,24 +30,18 @@ impl Payments {
         outbox: &mut Outbox,
     ) -> Result<ChannelId, PaymentFault> {
         let Needs { cost_max, draw, acquaintance } = needs;
+        self.can_pay(bid, cost_max, acquaintance, config)?;
         let known = self.channels.values_mut().find(|channel| channel.pays(bid.provider, &bid.payee));
         let promised = known.as_ref().map_or(Nano::ZERO, |channel| channel.payer.cumulative());
         let deposit = acquaintance.deposit(config, cost_max, promised);
         let Some(channel) = known else {
-            within(deposit, acquaintance, config)?;
             let terms = self.agree(&bid.payee, deposit, draw, config)?;
             let mut channel = Channel::proposed(now, Payer::opening(terms, bid.provider, deposit));
             channel.reserve(cost_max)?;
             return Ok(self.propose(channel));
         };
         if channel.payer.headroom() < cost_max {
-            within(deposit, acquaintance, config)?;
-            let needs = channel.payer.reserved().saturating_plus(cost_max);
-            let room = self.rest_max.saturating_minus(channel.payer.rest());
-            let amount = deposit.min(room);
-            if channel.payer.headroom().saturating_plus(amount) < cost_max {
-                return Err(PaymentFault::DepositTooLow { needs, most: config.policy.deposit_max });
-            }
+            let amount = deposit.min(self.rest_max.saturating_minus(channel.payer.rest()));
             channel.payer.top_up(amount);
             channel.deferred = channel.deferred.saturating_plus(amount);
             if channel.useful {
@@ -62,6 +56,51 @@ impl Payments {
         let account = channel.payer.account();
         self.deadlines.touch(account);
         Ok(account)
+    }
+
+    /// Checks that a job of this ceiling can be paid to this bidder: on the channel there is, with a further deposit if need be,
+    /// or on a new one.
+    ///
+    /// # Errors
+    /// [`PaymentFault`] tells why not.
+    pub(in crate::client) fn can_pay(
+        &self,
+        bid: &Bid,
+        cost_max: Nano,
+        acquaintance: Acquaintance,
+        config: &ClientConfig,
+    ) -> Result<(), PaymentFault> {
+        let known = self.channels.values().find(|channel| channel.pays(bid.provider, &bid.payee));
+        let promised = known.map_or(Nano::ZERO, |channel| channel.payer.cumulative());
+        let deposit = acquaintance.deposit(config, cost_max, promised);
+        let most = config.policy.deposit_max;
+        match known.map(|channel| &channel.payer) {
+            Some(payer) if payer.headroom() >= cost_max => Ok(()),
+            Some(payer) => {
+                within(deposit, acquaintance, config)?;
+                let amount = deposit.min(self.rest_max.saturating_minus(payer.rest()));
+                if payer.headroom().saturating_plus(amount) >= cost_max {
+                    Ok(())
+                } else if cost_max > most {
+                    Err(PaymentFault::DepositTooLow { needs: cost_max, most })
+                } else {
+                    Err(PaymentFault::DepositInUse { taken: payer.reserved(), most })
+                }
+            }
+            None => {
+                within(deposit, acquaintance, config)?;
+                self.agree(&bid.payee, deposit, 0, config).map(drop)
+            }
+        }
+    }
+
+    /// Returns whether a job of this ceiling can be paid to this bidder without a word to the ledger.
+    pub(in crate::client) fn holds(&self, bid: &Bid, cost_max: Nano) -> bool {
+        let mut known = self.channels.values().filter(|channel| channel.pays(bid.provider, &bid.payee));
+        known.any(|channel| {
+            let payer = &channel.payer;
+            payer.is_open() && payer.headroom().saturating_minus(channel.deferred) >= cost_max
+        })
     }
 
     /// Returns how much more a job of this ceiling would lock with this bidder.

@@ -1,0 +1,143 @@
+//! Orders that cannot be paid to the provider that comes first: they go on with another bidder that can be paid, and end where there
+//! is none.
+#![allow(clippy::unwrap_used)]
+
+mod testbed;
+
+use bombyx_protocol::Preferences;
+use bombyx_protocol::amount::Nano;
+use bombyx_protocol::channel::fault::PaymentFault;
+use bombyx_protocol::channel::ledger::LedgerFault;
+use bombyx_protocol::client::{ChannelPolicy, ClientConfig};
+use bombyx_protocol::ident::NodeId;
+use bombyx_protocol::io::Failure;
+use bombyx_protocol::provider::{CreditLimits, ProviderConfig};
+use bombyx_protocol::time::Span;
+use bombyx_protocol::work::order::{Order, Task};
+use testbed::{CALM, Testbed, ceiling, chat, engine, order, price};
+
+const COIN: Nano = Nano(1_000_000_000);
+const MINUTE: Span = Span::from_s(60);
+const FAIR: u64 = 400_000;
+
+fn task(tokens: u32) -> Task {
+    chat("count for me", tokens)
+}
+
+fn runs(testbed: &mut Testbed, client: NodeId, number: u64, order: Order) {
+    testbed.place_order(client, number, order);
+    testbed.run(MINUTE, |testbed| testbed.outcome(number).end.is_some());
+}
+
+/// An order that asks these first, in their order.
+fn asking(first: &[NodeId], tokens: u32) -> Order {
+    let preferences = Preferences { order: first.to_vec(), ..Preferences::default() };
+    Order { preferences, ..order(task(tokens), COIN, MINUTE) }
+}
+
+/// A client whose channels hold no more than this, and one whose orders all go to the market.
+fn limited(deposit_max: Nano) -> ClientConfig {
+    let policy = ChannelPolicy { deposit_max, ..ChannelPolicy::default() };
+    ClientConfig { leases: false, policy, ..ClientConfig::for_tests(1) }
+}
+
+/// (MK-15) The one that comes first asks ten times as much.
+#[test]
+fn a_job_that_is_too_dear_for_a_channel_goes_to_a_cheaper_bidder_and_ends_where_there_is_none() {
+    for others in [0, 1] {
+        let most = Nano(2 * ceiling(price(FAIR), &task(200)).0);
+        let mut testbed = Testbed::new(1, CALM);
+        let client = testbed.client_with(limited(most), COIN);
+        let dear = testbed.provider(1, price(10 * FAIR), 1_000);
+        for number in 2..2 + others {
+            testbed.provider(number, price(FAIR), 1_000);
+        }
+        runs(&mut testbed, client, 1, asking(&[dear], 200));
+        let outcome = testbed.outcome(1);
+        let needs = ceiling(price(10 * FAIR), &task(200));
+        let why = Failure::Payment(PaymentFault::DepositTooLow { needs, most });
+        if others == 0 {
+            assert_eq!(outcome.end.unwrap().unwrap_err().0, why);
+            assert_eq!(testbed.chain.opened, 0);
+        } else {
+            assert_eq!(outcome.text, engine::answer(200), "{:?}", outcome.end);
+            assert_eq!(outcome.failed_over, [why]);
+            assert_eq!(testbed.to_providers["award"], 1, "whom it cannot pay is awarded nothing");
+        }
+    }
+}
+
+/// (MK-15) Each job takes a third of what a channel may hold.
+#[test]
+fn jobs_that_a_channel_has_no_room_for_wait_until_others_on_it_are_done() {
+    for leases in [false, true] {
+        let most = Nano(3 * ceiling(price(FAIR), &task(100)).0);
+        let mut testbed = Testbed::new(2, CALM);
+        testbed.slots = 16;
+        let client = testbed.client_with(ClientConfig { leases, ..limited(most) }, COIN);
+        testbed.provider(1, price(FAIR), 5_000);
+        for number in 1..=12 {
+            testbed.order(client, number, task(100), COIN, MINUTE);
+        }
+        testbed.run(MINUTE, |testbed| (1..=12).all(|number| testbed.outcome(number).end.is_some()));
+        for number in 1..=12 {
+            let outcome = testbed.outcome(number);
+            assert_eq!(outcome.text, engine::answer(100), "leases {leases}: {:?}", outcome.end);
+        }
+        assert_eq!(testbed.chain.opened, 1);
+    }
+}
+
+/// (MK-15) With an empty wallet only a channel that stands can pay.
+#[test]
+fn an_empty_wallet_ends_no_order_that_a_channel_which_stands_can_pay() {
+    let one = ceiling(price(FAIR), &task(60));
+    let mut testbed = Testbed::new(3, CALM);
+    // Two ceilings are the first deposit.
+    let client = testbed.client_with(limited(COIN), Nano(2 * one.0 + 100));
+    let known = testbed.provider(1, price(FAIR), 1_000);
+    let credit = CreditLimits { per_client: Nano::ZERO, per_hour: Nano::ZERO };
+    let config = ProviderConfig { credit, ..ProviderConfig::for_tests(2) };
+    let new = testbed.provider_with(config, price(FAIR), 1_000);
+    runs(&mut testbed, client, 1, asking(&[known], 60));
+    assert_eq!(testbed.outcome(1).text, engine::answer(60));
+    testbed.run(Span::from_s(5), |_| false);
+    runs(&mut testbed, client, 2, asking(&[new, known], 30));
+    let outcome = testbed.outcome(2);
+    assert_eq!(outcome.text, engine::answer(30), "{:?}", outcome.end);
+    assert!(
+        matches!(outcome.failed_over[..], [Failure::Payment(PaymentFault::NoFunds { .. })]),
+        "{:?}",
+        outcome.failed_over
+    );
+    // What is left on that channel is too little, and the wallet is as empty as before.
+    runs(&mut testbed, client, 3, asking(&[new, known], 60));
+    assert_eq!(testbed.chain.opened, 1);
+    let why = testbed.outcome(3).end.unwrap().unwrap_err().0;
+    assert!(matches!(why, Failure::Payment(PaymentFault::NoFunds { .. })), "{why}");
+}
+
+/// (MK-15, WR-13) What came stays, and is not paid twice.
+#[test]
+fn a_refused_top_up_sends_the_order_to_another_bidder_that_goes_on_where_it_stopped() {
+    let mut testbed = Testbed::new(4, CALM);
+    let client = testbed.client_with(limited(COIN), COIN);
+    let first = testbed.provider(1, price(FAIR), 1_000);
+    runs(&mut testbed, client, 1, asking(&[first], 10));
+    let second = testbed.provider(2, price(FAIR), 1_000);
+    testbed.chain.fails_next_top_up = Some(LedgerFault::Refused { exit_code: 100 });
+    runs(&mut testbed, client, 2, asking(&[first, second], 900));
+    let outcome = testbed.outcome(2);
+    assert_eq!(outcome.text, engine::answer(900), "{:?}", outcome.end);
+    assert!(
+        matches!(
+            outcome.failed_over[..],
+            [Failure::Payment(PaymentFault::Exhausted { why: LedgerFault::Refused { .. }, .. })]
+        ),
+        "{:?}",
+        outcome.failed_over
+    );
+    let bills: Nano = (1..=2).map(|number| testbed.outcome(number).end.unwrap().unwrap().cost).sum();
+    let promised: Nano = testbed.client_at(client).channels().map(|payer| payer.cumulative()).sum();
+    assert_eq!(promised, bills, "the bills are what is paid");
+}
