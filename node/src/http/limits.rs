@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use bombyx_protocol::limits::LAST_BILL_WAIT;
+
 /// Until a request's head has arrived, and until the next one on a kept connection begins and is whole: callers are
 /// programs near by, and clients open a new connection without being told to.
 pub(crate) const HEAD_WAIT: Duration = Duration::from_secs(10);
@@ -21,7 +23,8 @@ pub(crate) const CONNECTIONS_MAX: usize = 256;
 pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Providers in one list of a request's wishes.
 pub(crate) const PROVIDERS_NAMED_MAX: usize = 64;
-/// How long after its deadline a request that is still without an answer gets the gateway's own.
-pub(crate) const DEADLINE_GRACE: Duration = Duration::from_millis(250);
+/// How long after its deadline a request that is still without an answer gets the gateway's own, which has no bill: the order's end
+/// may wait for its last bill, and be told late where the node is busy.
+pub(crate) const DEADLINE_GRACE: Duration = Duration::from_micros(LAST_BILL_WAIT.0 + 1_000_000);
 /// The longest time in milliseconds that a request may ask for.
 pub(crate) const DEADLINE_MS_MAX: u64 = 600_000;
