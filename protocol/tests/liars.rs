@@ -188,6 +188,31 @@ fn a_word_that_never_comes_true_costs_one_order_some_seconds_and_no_other() {
     }
 }
 
+/// (MK-31, WR-23) It has served, so that its word that a turn comes excuses it, once.
+#[test]
+fn a_word_that_never_comes_true_costs_two_orders_of_those_that_it_has_served() {
+    for nano_per_ms in [Some(0), None] {
+        let mut liar = Thief::new(100, Plan::Waits, price(FAIR * 2 / 3));
+        liar.good_jobs = 3;
+        let (mut testbed, client, _) = scene(5, 0, 0, |_| unreachable!());
+        testbed.stranger(liar.id(), Box::new(liar), Some(Prefix::of_ipv4([10, 9, 1, 1])));
+        for order in 1..=3 {
+            assert!(ends(&mut testbed, client, order, chat("hello there", 8)));
+        }
+        for number in 1..=2 {
+            testbed.provider(number, price(FAIR), 1_000);
+        }
+        let mut lost = 0;
+        for order in 4..=15 {
+            let placed = testbed::order(chat("hello there", 8), COIN, Span::from_s(6));
+            testbed.place_order(client, order, Order { nano_per_ms, ..placed });
+            testbed.run(Span::from_s(100), |testbed| testbed.outcome(order).end.is_some());
+            lost += usize::from(testbed.outcome(order).end.unwrap().is_err());
+        }
+        assert!((1..=2).contains(&lost), "{lost} of twelve, {nano_per_ms:?}");
+    }
+}
+
 /// (MK-65) Each asks for as long as it is sought, and a new one comes every eight seconds or none does.
 #[test]
 fn asks_of_those_that_never_bid_keep_no_order_waiting_until_its_deadline() {

@@ -178,10 +178,9 @@ impl Attempt {
         let output_tokens = self.stream.output_tokens();
         let units = self.stream.weights().units(self.input, output_tokens);
         let timing = self.first.filter(|_| !self.waited).map(|(at, tokens)| Timing {
-            reading_us: at.since(self.started).0.saturating_sub(Span::from_ms(u64::from(bid.start_ms)).0),
-            input_tokens: u64::from(self.input.fresh).saturating_add(u64::from(self.input.cached / 8)),
             writing_us: now.since(at).0,
             output_tokens: output_tokens.saturating_sub(tokens),
+            ..self.reading(at)
         });
         Service {
             model: bid.model,
@@ -198,6 +197,21 @@ impl Attempt {
     pub(super) fn is_late(&self, now: Time) -> bool {
         let promised = Span(self.promised().0.saturating_mul(2));
         now >= self.kept_waiting + promised + Span::from_s(1)
+    }
+
+    /// Returns how long it has waited beyond what was promised, where it waits for its turn by its provider's last word. (`WR-23`)
+    pub(super) fn waiting(&self, now: Time) -> Option<Timing> {
+        self.begins_at.map(|_| if self.waited { Timing::default() } else { self.reading(now) })
+    }
+
+    /// Returns how long reading took that ended then.
+    fn reading(&self, ended: Time) -> Timing {
+        let promised = Span::from_ms(u64::from(self.candidate.bid.start_ms));
+        Timing {
+            reading_us: ended.since(self.started).0.saturating_sub(promised.0),
+            input_tokens: u64::from(self.input.fresh).saturating_add(u64::from(self.input.cached / 8)),
+            ..Timing::default()
+        }
     }
 
     /// Returns whether nothing has come for twice the time that was promised for it and a second, so that it is not slowness that

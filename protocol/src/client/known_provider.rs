@@ -3,6 +3,7 @@
 use crate::channel::record::Reputation;
 use crate::limits;
 use crate::market::history::Timing;
+use crate::time::Time;
 use crate::work::order::ModelId;
 
 use super::second_chance::SecondChance;
@@ -14,11 +15,13 @@ pub(super) struct KnownProvider {
     /// Awards in a row that it refused, or answered with nothing, before it ever served or failed.
     pub(super) refusals: u8,
     pub(super) chance: SecondChance,
+    /// When a job was last found to wait for its turn still at its order's deadline, since the provider last served well.
+    pub(super) slow_at: Option<Time>,
 }
 
 impl KnownProvider {
     pub(super) fn new(reputation: Reputation) -> Self {
-        Self { reputation, refusals: 0, chance: SecondChance::default() }
+        Self { reputation, refusals: 0, chance: SecondChance::default(), slow_at: None }
     }
 
     /// Returns how many failures still count: each whole day without another takes one off.

@@ -236,6 +236,7 @@ impl Memory {
         let Some(known) = self.entry(now, provider, prefix) else { return };
         known.refusals = 0;
         known.chance.served();
+        known.slow_at = None;
         let before = known.reputation;
         let reputation = &mut known.reputation;
         reputation.prefix = prefix;
@@ -282,6 +283,29 @@ impl Memory {
         reputation.level = 0;
         reputation.failed_at_s = now_s;
         outbox.persist(Record::Reputation(*reputation));
+    }
+
+    /// Remembers that a job which `began` then still waited for its turn at its order's deadline, by its provider's word: that time
+    /// counts as what reading takes. Returns whether it is a failure, as it was so before and nothing was served since: a word is
+    /// free. (`MK-31`)
+    pub(super) fn waited(
+        &mut self,
+        now: Time,
+        began: Time,
+        provider: &NodeId,
+        model: ModelId,
+        timing: Timing,
+        outbox: &mut Outbox,
+    ) -> bool {
+        let Some(known) = self.known.get_mut(provider) else { return true };
+        if let Some(slow_at) = known.slow_at {
+            // Those that waited at the same time waited in one line.
+            return began > slow_at;
+        }
+        known.slow_at = Some(now);
+        known.reputation = timed(known.reputation, model, timing);
+        outbox.persist(Record::Reputation(known.reputation));
+        false
     }
 
     /// Remembers that a provider refused an award, or answered with nothing, before it ever served this

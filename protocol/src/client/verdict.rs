@@ -9,6 +9,7 @@ use crate::io::Failure;
 use crate::limits;
 use crate::market::auction::Candidate;
 use crate::market::bid::Bid;
+use crate::market::history::Timing;
 use crate::market::score::Fate;
 use crate::market::score::{Lot, Place, Speed, Standing};
 use crate::time::Time;
@@ -28,6 +29,8 @@ use super::shared::SharedState;
 enum Blame {
     /// The provider's: it failed.
     Provider,
+    /// The provider's, which has served before and says that the job waits for its turn: it is slower than it promised.
+    Slow(Timing),
     /// It did not want the job.
     Refused,
     /// The user's, this node's, or the ledger's.
@@ -49,6 +52,8 @@ pub(super) struct Conduct {
     paid: bool,
     /// Whether it has had twice the time that it promised for the first token.
     is_late: bool,
+    /// How long the job has waited for its turn beyond what was promised, if it waits by the provider's last word.
+    waiting: Option<Timing>,
 }
 
 impl Conduct {
@@ -74,6 +79,7 @@ impl Conduct {
             delivered: false,
             paid: false,
             is_late: false,
+            waiting: None,
         }
     }
 
@@ -84,6 +90,7 @@ impl Conduct {
             delivered: attempt.has_delivered(),
             paid: attempt.cost() > Nano::ZERO,
             is_late: attempt.is_late(now),
+            waiting: attempt.waiting(now),
             ..Self::of_award(attempt.started, &attempt.candidate)
         }
     }
@@ -106,7 +113,9 @@ fn blame(why: Failure, conduct: &Conduct, proven: bool) -> Blame {
         Failure::Refused(_) if conduct.paid && !proven => Blame::Provider,
         Failure::Refused(_) => Blame::Refused,
         // A deadline is the user's own, unless nothing at all came in more than the time that was promised.
-        Failure::Deadline if !conduct.delivered && conduct.is_late => Blame::Provider,
+        Failure::Deadline if !conduct.delivered && conduct.is_late => {
+            conduct.waiting.filter(|_| proven).map_or(Blame::Provider, Blame::Slow)
+        }
         Failure::Deadline
         | Failure::Cancelled
         | Failure::Payment(_)
@@ -228,13 +237,18 @@ impl SharedState {
     pub(super) fn judge(&mut self, now: Time, conduct: &Conduct, why: Failure) -> bool {
         let Conduct { provider, prefix, model, began, .. } = *conduct;
         let trusted = self.memory.is_trusted(&provider);
-        let blame = blame(why, conduct, self.memory.level(&provider) > 0);
+        let mut blame = blame(why, conduct, self.memory.level(&provider) > 0);
+        if let Blame::Slow(timing) = blame
+            && self.memory.waited(now, began, &provider, model, timing, &mut self.outbox)
+        {
+            blame = Blame::Provider;
+        }
         match blame {
             Blame::Provider => self.memory.failed(now, began, provider, prefix, model, &mut self.outbox),
             Blame::Refused if !is_harmless(why) => {
                 self.memory.refused(now, provider, prefix, model, &mut self.outbox);
             }
-            Blame::Refused | Blame::Nobody => {}
+            Blame::Slow(_) | Blame::Refused | Blame::Nobody => {}
         }
         let is_stranger = self.memory.level(&provider) == 0;
         // A provider that is only full, or asked for another bid, is as good as before.

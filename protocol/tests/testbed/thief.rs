@@ -94,6 +94,8 @@ pub struct Thief {
     pub credit: Nano,
     pub challenge_s: u32,
     pub start_ms: u32,
+    /// Jobs that it serves with eight tokens each, before it does what it means to.
+    pub good_jobs: u32,
     /// What it asks, if it answers seeks.
     pub ask: Option<Price>,
     told: u32,
@@ -115,6 +117,7 @@ impl Thief {
             credit: Nano::ZERO,
             challenge_s: 60,
             start_ms: 1,
+            good_jobs: 0,
             ask: None,
             told: 0,
             is_patient: true,
@@ -224,7 +227,9 @@ impl Thief {
         let tariff = Tariff { price: award.price, weights: Weights::DEFAULT };
         let mut stream = AnswerStream::new(now, job, ModelId([0xab; 32]), tariff, input, task);
         let tokens = |count: u32| Content::Tokens { ids: (0..count).collect(), text: "x".into() };
-        let contents = match self.plan {
+        let plan = if self.good_jobs > 0 { Plan::Short(8) } else { self.plan };
+        self.good_jobs = self.good_jobs.saturating_sub(1);
+        let contents = match plan {
             Plan::Deaf | Plan::Mute | Plan::Busy | Plan::Silent | Plan::Declines(_) => return,
             Plan::Waits | Plan::Reads => return self.word(now),
             Plan::Refuses(why) => {
