@@ -69,6 +69,8 @@ pub const STRANGERS_PROMISES_MAX: usize = PROMISES_MAX / 4;
 pub const STRANGERS_ANSWERS_PER_S: u64 = 200;
 /// The same for all customers together: they have paid, and each of their channels has cost them fees.
 pub const CUSTOMERS_ANSWERS_PER_S: u64 = 800;
+/// Units that an answer takes of these budgets. A job in a kept session takes one: it needs no signature and no seal.
+pub const ANSWER_UNITS: u64 = 8;
 /// Answers that an identity may have at once of its share.
 pub const ANSWERS_BURST: u64 = 4;
 /// Answers that a prefix may have at once of its share: one for each home of a household.
@@ -158,8 +160,8 @@ pub const CALLS_SEEN_MAX: usize = 4_096;
 /// How long a call is remembered at least, unless [`CALLS_SEEN_MAX`] others come: as long as a copy of it can be fresh, which
 /// is from two minutes before its time to two minutes after it.
 pub const CALL_SEEN: Span = Span::from_s(2 * CLOCK_SKEW_S_MAX);
-/// Orders that one client works on at a time.
-pub const ORDERS_MAX: usize = 256;
+/// Orders that one client works on at a time: as many as one provider's jobs.
+pub const ORDERS_MAX: usize = 1_024;
 /// Jobs that one provider serves or has promised to serve at a time.
 pub const JOBS_MAX: usize = 1_024;
 /// Channels of one node in each direction.
@@ -351,11 +353,16 @@ pub const PREFIX_FAILURES: u8 = 3;
 /// now and then.
 pub const REFUSALS_A_FAILURE: u8 = 3;
 /// Orders of a client for a model for each one that may go to somebody else than the best bidder. (`MK-33`)
-pub const EXPLORE_EVERY: u16 = 8;
+pub const EXPLORE_EVERY: u32 = 8;
 /// The same where all strangers that were tried so far have failed.
-pub const EXPLORE_EVERY_MAX: u16 = 128;
+pub const EXPLORE_EVERY_MAX: u32 = 128;
 /// The same where those tried were known and no better.
-pub const EXPLORE_KNOWN_EVERY_MAX: u16 = 32;
+pub const EXPLORE_KNOWN_EVERY_MAX: u32 = 32;
+/// Time for each order that passes its lease over for such a try: their calls go to everybody, and an author who gossips more
+/// than eight a second is not heard. (`MK-33`)
+pub const EXPLORE_PACE: Span = Span::from_ms(500);
+/// How far ahead of that time they may be: eight at once.
+pub const EXPLORE_BURST: Span = Span::from_s(4);
 /// Prefixes of which a client remembers how often it tried them, for each model.
 pub const PREFIXES_TRIED_MAX: usize = 1_024;
 /// Newest good jobs of a model, bids that won it, and answers of one class that a client measures the next by: one dear

@@ -214,7 +214,9 @@ fn prefix(value: &Value) -> Prefix {
 fn exploration(value: &Value) -> Exploration {
     let mut exploration = Exploration::default();
     list(value, "tried").iter().for_each(|tried| exploration.tries(prefix(tried)));
-    (0..value["orders"].as_u64().unwrap()).for_each(|_| exploration.count());
+    for _ in 0..value["orders"].as_u64().unwrap() {
+        exploration.count(Time(0));
+    }
     exploration
 }
 

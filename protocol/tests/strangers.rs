@@ -165,7 +165,7 @@ fn a_newcomer_is_tried_now_and_then_and_eats_once_it_has_served() {
     }
     assert_eq!(served[0], old, "the proven one goes first");
     let first = served.iter().position(|provider| *provider == new).expect("it is tried");
-    assert!(first <= usize::from(limits::EXPLORE_EVERY), "{first}");
+    assert!(first <= limits::EXPLORE_EVERY as usize, "{first}");
     assert!(served[first..].iter().all(|provider| *provider == new), "it is cheaper, and known now");
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bombyx_protocol::limits::LAST_BILL_WAIT;
+use bombyx_protocol::limits::{LAST_BILL_WAIT, ORDERS_MAX};
 
 /// Until a request's head has arrived, and until the next one on a kept connection begins and is whole: callers are
 /// programs near by, and clients open a new connection without being told to.
@@ -17,8 +17,10 @@ pub(crate) const HEAD_BYTES_MAX: usize = 32 * 1024;
 pub(crate) const HEADERS_MAX: usize = 64;
 /// Bytes of one request's body: the largest task, with room for JSON's escapes.
 pub(crate) const BODY_BYTES_MAX: usize = 512 * 1024;
-/// Connections of one listener at a time: as many as the orders that a client works on.
-pub(crate) const CONNECTIONS_MAX: usize = 256;
+/// Bytes of all requests' bodies that are being read at a time, also those that wait for their sender.
+pub(crate) const BODIES_BYTES_MAX: usize = 256 * BODY_BYTES_MAX;
+/// Connections of one listener at a time: as many as the orders that a client works on, and some for the other pages.
+pub(crate) const CONNECTIONS_MAX: usize = ORDERS_MAX + 128;
 /// How long to wait before accepting again after the system refused.
 pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Providers in one list of a request's wishes.

@@ -304,10 +304,11 @@ impl Client {
         } else {
             order.task.check().err()
         };
-        let progress = Progress::new(now, order);
+        let mut progress = Progress::new(now, order);
         self.shared.appointments.is_back(&progress.order.model);
         if let Some(bought) = self.shared.memory.bought(progress.order.model) {
-            bought.exploration.count();
+            // A try is paid for by all orders, those on a lease as well. (`MK-33`)
+            progress.is_try = bought.exploration.count(now);
         }
         match refused {
             Some(fault) => self.conclude(id, progress, Err(Failure::Order(fault))),

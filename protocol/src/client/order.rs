@@ -203,10 +203,7 @@ impl Progress {
     pub(super) fn leased(&self, now: Time, shared: &SharedState) -> Option<Candidate> {
         let leases = shared.config.leases.then_some(&shared.leases)?;
         let candidate = leases.find(now, &self.order.model, self.order.tier)?;
-        // A try is paid for by all orders, those on a lease as well. (`MK-33`)
-        let is_turn =
-            shared.memory.model(&self.order.model).is_some_and(|bought| bought.exploration.is_turn());
-        if !self.candidates.is_empty() || (is_turn && !self.was_awarded) {
+        if !self.candidates.is_empty() || (self.is_try && !self.was_awarded) {
             return None;
         }
         let lowest = shared.lowest_ask(now, &self.order.model, None);

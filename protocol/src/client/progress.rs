@@ -53,6 +53,8 @@ pub(super) struct Progress {
     pub(super) failed: Vec<NodeId>,
     /// Those of them that are not asked again: they refuse the task for what it is, or cannot be paid for it.
     pub(super) out: Vec<NodeId>,
+    /// Whether it passes a lease over, so that another than its provider may be tried. (`MK-33`)
+    pub(super) is_try: bool,
     /// Whether anything was awarded yet.
     pub(super) was_awarded: bool,
     /// The lowest ask of those that have served well and of the winner, when it was awarded: what they ask while they work on it is
@@ -125,6 +127,7 @@ impl Progress {
             candidates: VecDeque::new(),
             failed: Vec::new(),
             out: Vec::new(),
+            is_try: false,
             was_awarded: false,
             lowest_ask: None,
             refusals: Refusals::default(),

@@ -40,7 +40,7 @@ impl Client {
         let mut lot = progress.lot();
         // The order itself is counted when it comes, and may be the one that passes its lease over for a try. (`MK-33`)
         let bought = self.shared.memory.model(&order.model);
-        let is_try = bought.is_some_and(|bought| bought.exploration.is_next_turn());
+        let is_try = bought.is_some_and(|bought| bought.exploration.is_next_turn(now));
         let lease = progress.leased(now, &self.shared).filter(|_| !is_try);
         let offers = self.offers(now, order, &lot);
         let sellers = match &offers {

@@ -3,18 +3,21 @@
 use crate::ident::Prefix;
 use crate::limits;
 use crate::table::Table;
+use crate::time::Time;
 
 /// The exploration of one client for one model. (`MK-33`)
 #[derive(Debug, Clone)]
 pub struct Exploration {
     /// Orders between two explored ones.
-    every: u16,
+    every: u32,
     /// Orders since the last one.
-    since: u16,
+    since: u32,
     /// Whether the next one goes to the lowest score.
     by_score: bool,
     /// How often each prefix was tried.
     tried: Table<Prefix, u32>,
+    /// Until when the turns are used up that were taken, each for [`limits::EXPLORE_PACE`].
+    turns_until: Time,
 }
 
 /// How an explored provider did.
@@ -41,14 +44,25 @@ pub enum Due {
 
 impl Default for Exploration {
     fn default() -> Self {
-        Self { every: limits::EXPLORE_EVERY, since: 0, by_score: true, tried: Table::default() }
+        Self {
+            every: limits::EXPLORE_EVERY,
+            since: 0,
+            by_score: true,
+            tried: Table::default(),
+            turns_until: Time(0),
+        }
     }
 }
 
 impl Exploration {
-    /// Counts an order, on a lease or not.
-    pub const fn count(&mut self) {
+    /// Counts an order, on a lease or not. Returns whether it goes to the market for the sake of a try although a lease stands.
+    pub fn count(&mut self, now: Time) -> bool {
+        let is_turn = self.is_next_turn(now);
         self.since = self.since.saturating_add(1);
+        if is_turn {
+            self.turns_until = self.turns_until.max(now) + limits::EXPLORE_PACE;
+        }
+        is_turn
     }
 
     /// Returns how far the next order may explore.
@@ -63,16 +77,12 @@ impl Exploration {
         }
     }
 
-    /// Returns whether an order goes to the market for the sake of a try although a lease stands.
+    /// Returns whether the order that is counted next passes a lease over: every E-th does, as long as their calls are no more than
+    /// an author may gossip.
     #[must_use]
-    pub const fn is_turn(&self) -> bool {
-        self.since > 0 && self.since.is_multiple_of(self.every)
-    }
-
-    /// Returns whether that will be so of the order that is counted next.
-    #[must_use]
-    pub const fn is_next_turn(&self) -> bool {
-        self.since.saturating_add(1).is_multiple_of(self.every)
+    pub fn is_next_turn(&self, now: Time) -> bool {
+        let has_time = self.turns_until <= now + limits::EXPLORE_BURST;
+        has_time && self.since.saturating_add(1).is_multiple_of(self.every)
     }
 
     /// Picks one of several bidders, which are given by prefix and by a number that nobody chose, the lowest score first. By
@@ -119,7 +129,7 @@ mod tests {
     fn dues(exploration: &mut Exploration, orders: usize) -> Vec<Due> {
         (0..orders)
             .map(|_| {
-                exploration.count();
+                exploration.count(Time(0));
                 exploration.due()
             })
             .collect()
@@ -148,6 +158,17 @@ mod tests {
         (0..9).for_each(|_| exploration.learn(Trial::Known));
         exploration.tries(ONE);
         assert_eq!(dues(&mut exploration, 32).iter().filter(|due| **due == yes).count(), 1, "32 at the most");
+    }
+
+    /// (`MK-33`)
+    #[test]
+    fn a_thousand_orders_a_second_pass_their_lease_over_no_more_often_than_an_author_may_gossip() {
+        let mut exploration = Exploration::default();
+        let turns = (0..10_000_u64).filter(|ms| exploration.count(Time(ms * 1_000))).count();
+        assert_eq!(turns, 8 + 20, "eight at once, and two a second");
+        let mut rare = Exploration::default();
+        let turns = (0..80_u64).filter(|order| rare.count(Time(order * 70_000))).count();
+        assert_eq!(turns, 10, "every eighth of fourteen a second");
     }
 
     /// (`MK-33`)

@@ -41,20 +41,21 @@ impl Admission {
         }
     }
 
-    /// Returns whether this one is answered now: strangers share one budget, customers another.
+    /// Returns whether this one is given an answer of so many units now: strangers share one budget, customers another.
     /// (`MK-44`)
     pub(super) fn may_answer(
         &mut self,
         now: Time,
         origin: Origin,
         is_customer: bool,
+        units: u64,
         out: &mut Outbox,
     ) -> bool {
         let admits = if is_customer {
-            self.customers.admits(now, origin, false, 1)
+            self.customers.admits(now, origin, false, units)
         } else {
             let is_last = self.clientele.is_doubtful(now, &origin.prefix);
-            self.strangers.admits(now, origin, is_last, 1)
+            self.strangers.admits(now, origin, is_last, units)
         };
         if !admits {
             self.crowded(now, Budget::Answers, origin.prefix, out);

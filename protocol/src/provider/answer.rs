@@ -34,7 +34,7 @@ impl Provider {
         let Some(key) = self.bidder.unseen(&call.client, &call.id.0) else { return };
         self.bidder.sales.heard = self.bidder.sales.heard.saturating_add(1);
         let is_customer = self.admission.clientele.is_customer(now, &call.client);
-        if !self.admission.may_answer(now, origin, is_customer, &mut self.outbox) {
+        if !self.admission.may_answer(now, origin, is_customer, limits::ANSWER_UNITS, &mut self.outbox) {
             return;
         }
         self.bidder.remember(now, key);
@@ -111,7 +111,7 @@ impl Provider {
         for model in self.bidder.offers.sought(seek.model) {
             let Some(ask) = self.ask(&model, seek) else { continue };
             // Each ask is a signature, and counts as an answer.
-            if !self.admission.may_answer(now, origin, is_customer, &mut self.outbox) {
+            if !self.admission.may_answer(now, origin, is_customer, limits::ANSWER_UNITS, &mut self.outbox) {
                 return;
             }
             self.bidder.remember(now, key);

@@ -24,6 +24,8 @@ struct Taken<'a> {
     bid: BidHash,
     price: Price,
     extensions: &'a Extensions,
+    /// What its answer takes of the budget. (`MK-44`)
+    units: u64,
 }
 
 impl Provider {
@@ -54,7 +56,8 @@ impl Provider {
 
     fn open_job(&mut self, now: Time, origin: Origin, award: &Award) -> Result<(Job, Vec<u8>), Refusal> {
         let Award { job, call, bid, price, ref extensions, .. } = *award;
-        let (promised, holds_slot) = self.take(now, origin, Taken { job, call, bid, price, extensions })?;
+        let taken = Taken { job, call, bid, price, extensions, units: limits::ANSWER_UNITS };
+        let (promised, holds_slot) = self.take(now, origin, taken)?;
         let prologue = prologue(&origin.node, &self.identity.id(), &job.0);
         let (secure, reply) = respond(&self.session_key, &prologue, &award.handshake, &mut self.entropy)
             .map_err(|_| Refusal::Malformed)?;
@@ -102,7 +105,8 @@ impl Provider {
         }
         let ends = [&origin.node, &self.identity.id()];
         let secure = self.kept.open(now, ends, session, number, &job).ok_or(Refusal::NoSession)?;
-        let (promised, holds_slot) = self.take(now, origin, Taken { job, call, bid, price, extensions })?;
+        let taken = Taken { job, call, bid, price, extensions, units: 1 };
+        let (promised, holds_slot) = self.take(now, origin, taken)?;
         self.make_room(now, origin);
         Ok(Job::new(now, origin, holds_slot, promised, price, Opening::Kept, secure))
     }
@@ -117,7 +121,7 @@ impl Provider {
             return Err(Refusal::Busy);
         }
         let is_customer = self.admission.clientele.is_customer(now, &origin.node);
-        if !self.admission.may_answer(now, origin, is_customer, &mut self.outbox) {
+        if !self.admission.may_answer(now, origin, is_customer, taken.units, &mut self.outbox) {
             return Err(Refusal::Busy);
         }
         if !taken.extensions.are_understood() {

@@ -25,7 +25,11 @@ pub(super) struct Rates {
 impl Rates {
     /// Returns those of so many answers a second. (`MK-44`)
     pub(super) const fn answers(per_s: u64) -> Self {
-        Self { per_s, prefix_burst: limits::PREFIX_ANSWERS_BURST, node_burst: limits::ANSWERS_BURST }
+        Self {
+            per_s: per_s.saturating_mul(limits::ANSWER_UNITS),
+            prefix_burst: limits::PREFIX_ANSWERS_BURST.saturating_mul(limits::ANSWER_UNITS),
+            node_burst: limits::ANSWERS_BURST.saturating_mul(limits::ANSWER_UNITS),
+        }
     }
 }
 
@@ -192,13 +196,14 @@ mod tests {
             let now = Time(0) + Span::from_ms(ms + 1_000_000);
             let turns = (ms + 1) * flood / 1_000 - ms * flood / 1_000;
             for turn in 0..turns {
-                let admits = budget.admits(now, flooders(ms * flood / 1_000 + turn), false, 1);
+                let admits =
+                    budget.admits(now, flooders(ms * flood / 1_000 + turn), false, limits::ANSWER_UNITS);
                 sum += u64::from(admits && ms >= 10_000);
             }
             if ms % 500 == 7 {
                 for other in others {
                     asked += 1;
-                    let admits = budget.admits(now, *other, false, 1);
+                    let admits = budget.admits(now, *other, false, limits::ANSWER_UNITS);
                     answered += u64::from(admits);
                     sum += u64::from(admits && ms >= 10_000);
                 }
@@ -235,7 +240,7 @@ mod tests {
         let now = Time(1);
         let burst = limits::STRANGERS_ANSWERS_PER_S / 2;
         assert!(
-            (0..burst).all(|turn| budget.admits(now, others[turn as usize % 8], false, 1)),
+            (0..burst).all(|turn| budget.admits(now, others[turn as usize % 8], false, limits::ANSWER_UNITS)),
             "eight homes behind one address"
         );
     }
@@ -246,12 +251,17 @@ mod tests {
         let mut budget = SharedBudget::new(Rates::answers(limits::STRANGERS_ANSWERS_PER_S));
         for number in 0..3 * limits::PACED_PREFIXES_MAX as u64 {
             let net = [10, number.to_le_bytes()[0], number.to_le_bytes()[1], 0];
-            budget.admits(Time(1), Origin { prefix: Prefix::of_ipv4(net), ..origin(number, 0) }, false, 1);
-            budget.admits(Time(1), origin(number, 1), false, 1);
+            budget.admits(
+                Time(1),
+                Origin { prefix: Prefix::of_ipv4(net), ..origin(number, 0) },
+                false,
+                limits::ANSWER_UNITS,
+            );
+            budget.admits(Time(1), origin(number, 1), false, limits::ANSWER_UNITS);
         }
         assert_eq!(budget.prefixes.len(), limits::PACED_PREFIXES_MAX);
         assert!(budget.prefixes.values().all(|prefix| prefix.nodes.len() <= limits::PACED_NODES_MAX));
-        budget.admits(Time(1) + limits::PACED + Span::from_s(1), origin(1, 1), false, 1);
+        budget.admits(Time(1) + limits::PACED + Span::from_s(1), origin(1, 1), false, limits::ANSWER_UNITS);
         assert_eq!(budget.prefixes.len(), 1, "who has gone is forgotten");
     }
 }
