@@ -71,7 +71,7 @@ async fn measured(scale: u32) -> Rows {
     let join = ["--join", provider.address(), "--gateway", "127.0.0.1:0"];
     let gateway = Node::up(&ledger, &[&join, TCP].concat(), &[]).await;
     sleep(Duration::from_secs(3)).await;
-    rows.add("idle gateway, resident", "MB", format!("{:.1}", resident_mb(&gateway)));
+    rows.add("idle gateway, resident", "MB", format!("{:.1}", gateway.resident_mb()));
 
     let target = Target::new(gateway.note.gateway.as_ref().unwrap(), CHAT);
     // The channel opens, the lease is won and the deposits grow.
@@ -116,11 +116,4 @@ async fn measured(scale: u32) -> Rows {
 
 pub(crate) fn ms(time: Duration) -> String {
     format!("{:.2}", time.as_secs_f64() * 1e3)
-}
-
-fn resident_mb(node: &Node) -> f64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", node.child.id().unwrap())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    let kib: f64 = line.trim().trim_end_matches(" kB").parse().unwrap();
-    kib * 1024.0 / 1e6
 }

@@ -153,6 +153,14 @@ impl Node {
         Duration::from_millis(ticks * 10)
     }
 
+    /// Memory in megabytes that it holds.
+    pub(crate) fn resident_mb(&self) -> f64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id().unwrap())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        let kib: f64 = line.trim().trim_end_matches(" kB").parse().unwrap();
+        kib * 1024.0 / 1e6
+    }
+
     /// Has its gateway embed a text.
     pub(crate) async fn embed(&self) {
         let answer = self.embedding().await;
