@@ -94,9 +94,8 @@ impl Progress {
         shared: &mut SharedState,
     ) -> Option<Failure> {
         self.room = Some(Room::of(now, late)?);
-        let wait = late.iter().map(|bid| bid.wait).min().unwrap_or_default();
-        // A foretold wait may be too long by half: an order that has about as much time goes on asking.
-        let is_hopeless = wait.0 / limits::WAIT_TIMES_HOPED >= self.deadline.since(now).0;
+        let left = self.deadline.since(now);
+        let is_hopeless = !late.iter().any(|bid| bid.may_be_in_time(left));
         // A part of the crowd says little of the rest.
         let all_say_so = is_only && self.invited >= Share::ALL && self.last_failure.is_none_or(passes);
         let ends = all_say_so && is_hopeless;
@@ -216,7 +215,7 @@ impl Progress {
                 && shared.memory.asked_again_at(now, &bid.provider, bid.prefix) < self.deadline
         };
         let left = self.deadline.since(now);
-        let may_be_in_time = late.iter().any(|bid| bid.wait.0 / limits::WAIT_TIMES_HOPED < left.0);
+        let may_be_in_time = late.iter().any(|bid| bid.may_be_in_time(left));
         let is_hoped = may_be_in_time || reports.iter().any(is_asked_again);
         match lowest {
             // `max_tokens` is a limit: an answer that the budget pays for is better than none.

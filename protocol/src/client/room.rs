@@ -10,7 +10,7 @@ use crate::time::{Span, Time};
 pub(super) struct LateBid {
     pub(super) provider: NodeId,
     /// Until its first token, by the bidder's word.
-    pub(super) wait: Span,
+    wait: Span,
     /// Of that, to read the input.
     pub(super) reading: Span,
     /// After how long the order may come back.
@@ -36,6 +36,11 @@ impl LateBid {
             late: Span::from_ms(late),
             job: Span::from_ms(job),
         }
+    }
+
+    /// Returns whether an order with so much time left goes on asking: a foretold wait may be too long by half.
+    pub(super) fn may_be_in_time(&self, left: Span) -> bool {
+        self.wait.0 / limits::WAIT_TIMES_HOPED < left.0
     }
 }
 
