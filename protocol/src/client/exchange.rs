@@ -18,7 +18,6 @@ use super::attempt::{Attempt, Next};
 use super::memory::Memory;
 use super::payments::Payments;
 use super::progress::Progress;
-use super::room::Room;
 
 /// An attempt under way with everything that it may touch.
 pub(super) struct AttemptMut<'a> {
@@ -125,9 +124,9 @@ impl AttemptMut<'_> {
         attempt.has_task = true;
         let (waits, start) = (said.start_ms > 0, Span::from_ms(u64::from(said.start_ms)));
         if waits && self.now + start >= self.progress.deadline {
-            let (bid, progress) = (&attempt.candidate.bid, &mut self.progress);
-            let answer = self.memory.output_tokens(&bid.model, &progress.lot());
-            progress.room = Some(Room::after(self.now, self.now + start, bid, answer, progress.deadline));
+            let begins_at = self.now + start;
+            self.progress.room =
+                Some(self.progress.room_at(self.now, begins_at, &attempt.candidate.bid, self.memory));
             return Next::FailOver(Failure::Refused(Refusal::Busy));
         }
         let read = said.read.min(u32::try_from(attempt.input.count()).unwrap_or(u32::MAX));

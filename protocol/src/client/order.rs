@@ -112,9 +112,8 @@ impl Phase {
     /// Returns when an order that waits for its turn at a slot begins, by its provider's last word.
     pub(super) fn room(&self, now: Time, progress: &Progress, memory: &Memory) -> Option<Room> {
         let Self::Attempt(attempt) = self else { return None };
-        let bid = &attempt.candidate.bid;
-        let answer = memory.output_tokens(&bid.model, &progress.lot());
-        attempt.begins_at.map(|begins_at| Room::after(now, begins_at, bid, answer, progress.deadline))
+        let begins_at = attempt.begins_at?;
+        Some(progress.room_at(now, begins_at, &attempt.candidate.bid, memory))
     }
 
     /// Returns the attempt, if there is one.

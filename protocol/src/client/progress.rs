@@ -7,6 +7,7 @@ use crate::ident::NodeId;
 use crate::io::{Bill, Failure, OrderNews};
 use crate::limits;
 use crate::market::auction::Candidate;
+use crate::market::bid::Bid;
 use crate::market::invite::Share;
 use crate::market::score::Lot;
 use crate::outbox::Outbox;
@@ -17,6 +18,7 @@ use crate::work::price::{InputTokens, Price};
 use crate::work::stream::{CheckedChunk, Stream};
 
 use super::back_off::BackOff;
+use super::memory::Memory;
 use super::refusals::Refusals;
 use super::room::{LateBid, Room};
 use super::shared::SharedState;
@@ -210,6 +212,12 @@ impl Progress {
         let answer_s = (job >= self.order.deadline)
             .then(|| u32::try_from(job.0.div_ceil(1_000_000)).unwrap_or(u32::MAX));
         Failure::Full { bids: bids.max(1), come_back_s, answer_s }
+    }
+
+    /// Returns when it can be served by a bidder that can begin only then.
+    pub(super) fn room_at(&self, now: Time, begins_at: Time, bid: &Bid, memory: &Memory) -> Room {
+        let answer = memory.output_tokens(&bid.model, &self.lot());
+        Room::after(now, begins_at, bid, answer, self.deadline)
     }
 
     /// Returns what may still be spent.
