@@ -13,10 +13,16 @@
 //! Each look is reported when it ends, independently of the others. What the service has to say waits in an outbox that holds
 //! one state per role and account, so that a slow driver never holds the service up.
 
+#[cfg(test)]
+mod broken_chain;
 mod calls;
+#[cfg(test)]
+mod fixtures;
 mod gauge;
 mod limits;
 mod looks;
+#[cfg(test)]
+mod metered_ledger;
 mod run;
 mod seen;
 mod service;
