@@ -30,7 +30,9 @@ use super::chain::State;
 use super::config::DEVNET_ID;
 use crate::ledger::chain::ChainError;
 use crate::ledger::liteserver::adnl::{self, HANDSHAKE_BYTES};
-use crate::ledger::liteserver::query::{Answer, Frame, MODE_RESULT, Question};
+use crate::ledger::liteserver::answer::{Answer, MODE_RESULT};
+use crate::ledger::liteserver::frame::Frame;
+use crate::ledger::liteserver::question::Question;
 use crate::ledger::liteserver::tl::Block;
 
 /// Bytes of one question: the largest message, with room for the rest.

@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 
 use super::address::LiteAddress;
 use super::adnl::{self, Secrets};
-use super::query::Frame;
+use super::frame::Frame;
 
 /// Bytes of one answer.
 const ANSWER_BYTES_MAX: usize = 8 * 1024 * 1024;

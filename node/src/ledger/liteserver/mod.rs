@@ -7,9 +7,11 @@
 
 mod address;
 pub(super) mod adnl;
+pub(super) mod answer;
+pub(super) mod frame;
 mod link;
 mod proof;
-pub(super) mod query;
+pub(super) mod question;
 pub(super) mod tl;
 
 use std::sync::Arc;
@@ -20,9 +22,10 @@ use futures::FutureExt as _;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
+use self::answer::Answer;
 use self::link::Link;
 use self::proof::{AccountReading, roots};
-use self::query::{Answer, Question};
+use self::question::Question;
 use self::tl::Block;
 use super::chain::{Account, Chain, ChainError, Priority, Reply, Transaction};
 use super::retry::{Attempt, Outcome, Retry};
