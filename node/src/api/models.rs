@@ -57,6 +57,15 @@ pub(crate) fn resolve(name: &str, offered: &[OfferedModel]) -> Result<MeantModel
     }
 }
 
+/// Returns the model on offer that a name means.
+///
+/// # Errors
+/// [`NameError`].
+pub(crate) fn find<'a>(name: &str, offered: &'a [OfferedModel]) -> Result<&'a OfferedModel, NameError> {
+    let id = resolve(name, offered)?.id.to_string();
+    offered.iter().find(|model| model.id == id).ok_or_else(|| NameError::Unknown(unoffered(name)))
+}
+
 /// Returns a model as the list says it is.
 fn listed_as(model: &OfferedModel) -> Option<MeantModel> {
     let kind = match model.task.as_str() {
@@ -75,11 +84,11 @@ fn unknown(name: &str, offered: &[OfferedModel]) -> NameError {
         Err(CatalogError::Unknown { near: None, names, .. }) => format!("; the catalogue has {names}"),
         Err(error) => return NameError::Unknown(error.to_string()),
     };
-    NameError::Unknown(format!(
-        "nobody offers `{}` at the moment; {}{more}",
-        name.escape_debug(),
-        names(offered)
-    ))
+    NameError::Unknown(format!("{}; {}{more}", unoffered(name), names(offered)))
+}
+
+fn unoffered(name: &str) -> String {
+    format!("nobody offers `{}` at the moment", name.escape_debug())
 }
 
 /// Names what is on offer, as far as a line holds it.

@@ -12,14 +12,14 @@ use tokio::time::{Instant, sleep};
 use super::print::Printer;
 use super::{own, reach, shutdown, values};
 use crate::api;
-use crate::api::models::resolve;
+use crate::api::models::{find, resolve};
 use crate::error::NodeError;
 use crate::home::config::NodeConfig;
 use crate::home::peers;
 use crate::ledger::CoinName;
 use crate::net::check_join;
 use crate::status::count;
-use crate::status::models::{ModelPrice, NameError, OfferedModel};
+use crate::status::models::{ModelPrice, OfferedModel};
 
 /// Until the first peer is connected.
 const JOIN_WAIT: Duration = Duration::from_secs(15);
@@ -62,11 +62,7 @@ impl ModelsArgs {
             }
             ModelsVerb::Show { name } => {
                 let models = self.offered(&home, &config, |models| resolve(name, models).is_ok()).await?;
-                let id = resolve(name, &models)?.id.to_string();
-                let model = models.iter().find(|model| model.id == id);
-                let model = model.ok_or_else(|| {
-                    NameError::Unknown(format!("nobody offers `{}` at the moment", name.escape_debug()))
-                })?;
+                let model = find(name, &models)?;
                 printer.data(model, || page(model, coin));
             }
         }

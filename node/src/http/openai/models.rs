@@ -32,11 +32,7 @@ pub(in crate::http) async fn one(
 ) -> Result<Json<Value>, ApiError> {
     let name = name.trim_end_matches('/');
     let offered = offered(&gateway.node).await?;
-    let id = models::resolve(name, &offered)?.id.to_string();
-    let found = offered.iter().find(|model| model.id == id);
-    found.map(|model| Json(card(model))).ok_or_else(|| {
-        ApiError::unknown_model(format!("nobody offers `{}` at the moment", name.escape_debug()))
-    })
+    Ok(Json(card(models::find(name, &offered)?)))
 }
 
 /// Returns the model that `name` means, if it does this kind of work. What the catalogue knows, and
