@@ -63,18 +63,34 @@ pub(super) struct Door {
 /// A connected peer.
 #[derive(Debug)]
 struct Guest {
-    prefix: Prefix,
-    remote: Multiaddr,
     since: Instant,
-    connections: BTreeMap<ConnectionId, Multiaddr>,
+    /// Those that stand, in the order of their coming: the peer is where the oldest leads.
+    connections: Vec<Connection>,
     /// This node dialled it of its own choice, and its prefix has a share of the places for such peers left.
     is_chosen: bool,
-    /// The connections that it opened itself, and when.
-    came: BTreeMap<ConnectionId, Instant>,
     /// The number of its start, as it said last.
     start: Option<u64>,
     /// It was asked to leave; its place is free.
     is_leaving: bool,
+}
+
+#[derive(Debug)]
+struct Connection {
+    id: ConnectionId,
+    remote: Multiaddr,
+    /// When it came, if the peer opened it itself.
+    came_at: Option<Instant>,
+}
+
+impl Guest {
+    fn remote(&self) -> Option<&Multiaddr> {
+        self.connections.first().map(|oldest| &oldest.remote)
+    }
+
+    /// An address that is gone buys no share of another prefix. (`NE-2`)
+    fn prefix(&self) -> Prefix {
+        self.remote().map_or(Prefix::UNKNOWN, prefix::of)
+    }
 }
 
 impl Door {
@@ -117,7 +133,7 @@ impl Door {
 
     /// Returns the address that a peer's oldest connection comes from or goes to.
     pub(super) fn remote(&self, peer: &PeerId) -> Option<&Multiaddr> {
-        self.guests.get(peer).map(|guest| &guest.remote)
+        self.guests.get(peer).and_then(Guest::remote)
     }
 
     /// Returns whether a peer is connected that this node has no reason of its own to keep.
@@ -138,7 +154,7 @@ impl Door {
     /// by what a record says, and an owner of many keys must not be able to fill these places, which nobody else gets. (`NE-2`)
     fn has_kept_place(&self, prefix: Prefix) -> bool {
         let of_prefix =
-            self.guests.values().filter(|guest| guest.is_chosen && guest.prefix == prefix).count();
+            self.guests.values().filter(|guest| guest.is_chosen && guest.prefix() == prefix).count();
         of_prefix < limits::CONNECTIONS_KEPT.saturating_sub(self.kept())
     }
 
@@ -149,7 +165,7 @@ impl Door {
 
     /// Returns the stranger whose place a newcomer of this prefix gets.
     fn whose_place(&self, newcomer: Prefix, now: Instant) -> Option<PeerId> {
-        let counts = prefix::counts(self.strangers().map(|(_, guest)| guest.prefix));
+        let counts = prefix::counts(self.strangers().map(|(_, guest)| guest.prefix()));
         let own = counts.get(&newcomer).copied().unwrap_or(0);
         let most = counts.values().copied().max().unwrap_or(0);
         let silent = |(peer, guest): &(&PeerId, &Guest)| {
@@ -160,15 +176,15 @@ impl Door {
             let candidates = candidates.filter(|each| !must_be_silent || silent(each));
             candidates.max_by_key(|(_, guest)| guest.since).map(|(peer, _)| *peer)
         };
-        let count = |guest: &Guest| counts.get(&guest.prefix).copied().unwrap_or(0);
+        let count = |guest: &Guest| counts.get(&guest.prefix()).copied().unwrap_or(0);
         if most >= own + 2 {
             let of_the_most = |guest: &Guest| count(guest) == most;
             return youngest(&of_the_most, true).or_else(|| youngest(&of_the_most, false));
         }
-        let no_better_off = |guest: &Guest| guest.prefix == newcomer || count(guest) > own;
+        let no_better_off = |guest: &Guest| guest.prefix() == newcomer || count(guest) > own;
         youngest(&no_better_off, true).or_else(|| {
             // Neighbours that all talk have their turns one after the other.
-            let neighbours = self.strangers().filter(|(_, guest)| guest.prefix == newcomer);
+            let neighbours = self.strangers().filter(|(_, guest)| guest.prefix() == newcomer);
             let over = neighbours
                 .filter(|(_, guest)| now.saturating_duration_since(guest.since) >= limits::TURN_MAX);
             over.min_by_key(|(_, guest)| guest.since).map(|(peer, _)| *peer)
@@ -309,7 +325,8 @@ impl NetworkBehaviour for Door {
                 };
                 let comes = matches!(endpoint, ConnectedPoint::Listener { .. });
                 let came_before = self.guests.get(&peer_id).is_some_and(|guest| {
-                    guest.came.values().any(|since| since.elapsed() >= limits::RETURN_AFTER)
+                    let mut came = guest.connections.iter().filter_map(|connection| connection.came_at);
+                    came.any(|at| at.elapsed() >= limits::RETURN_AFTER)
                         || guest.since.elapsed() >= limits::RETURN_AFTER_DIAL
                 });
                 if comes && came_before {
@@ -319,31 +336,26 @@ impl NetworkBehaviour for Door {
                 }
                 let is_kept = is_chosen && self.has_kept_place(prefix::of(remote));
                 let guest = self.guests.entry(peer_id).or_insert_with(|| Guest {
-                    prefix: prefix::of(remote),
-                    remote: remote.clone(),
                     since: Instant::now(),
-                    connections: BTreeMap::new(),
+                    connections: Vec::new(),
                     is_chosen: false,
-                    came: BTreeMap::new(),
                     start: None,
                     is_leaving: false,
                 });
                 guest.is_chosen |= is_kept;
-                if comes {
-                    guest.came.insert(connection_id, Instant::now());
-                }
                 // One that was shown out and came back, by then with a right to.
                 guest.is_leaving &= self.leaving.contains(&peer_id);
-                guest.connections.insert(connection_id, remote.clone());
+                guest.connections.push(Connection {
+                    id: connection_id,
+                    remote: remote.clone(),
+                    came_at: comes.then(Instant::now),
+                });
             }
             FromSwarm::ConnectionClosed(ConnectionClosed { peer_id, connection_id, .. }) => {
                 if let Some(guest) = self.guests.get_mut(&peer_id) {
-                    guest.connections.remove(&connection_id);
-                    guest.came.remove(&connection_id);
-                    match guest.connections.values().next() {
-                        // An address that is gone buys no share of another prefix. (`NE-2`)
-                        Some(oldest) => (guest.prefix, guest.remote) = (prefix::of(oldest), oldest.clone()),
-                        None => drop(self.guests.remove(&peer_id)),
+                    guest.connections.retain(|connection| connection.id != connection_id);
+                    if guest.connections.is_empty() {
+                        self.guests.remove(&peer_id);
                     }
                 }
             }

@@ -35,6 +35,21 @@ fn connect(door: &mut Door, number: usize, peer: PeerId, address: &Multiaddr, di
     entered
 }
 
+/// Closes a connection as the swarm does. Returns where the peer is then.
+fn close(door: &mut Door, number: usize, peer: PeerId) -> Option<(Prefix, Multiaddr)> {
+    let there = at("/ip4/127.0.0.1/tcp/1");
+    let endpoint = ConnectedPoint::Listener { local_addr: there.clone(), send_back_addr: there };
+    door.on_swarm_event(FromSwarm::ConnectionClosed(ConnectionClosed {
+        peer_id: peer,
+        connection_id: ConnectionId::new_unchecked(number),
+        endpoint: &endpoint,
+        cause: None,
+        remaining_established: 1,
+    }));
+    let guest = door.guests.get(&peer)?;
+    Some((guest.prefix(), guest.remote()?.clone()))
+}
+
 /// (`NE-13`) It was killed a moment after this node had dialled it, and is back at once.
 #[test]
 fn a_peer_that_says_another_start_than_before_loses_all_of_its_connections() {
@@ -81,19 +96,18 @@ fn an_address_that_was_there_for_a_moment_is_no_place_of_another_prefix() {
     let mut door = Door::new(256, Friends::default(), Arc::default());
     assert!(connect(&mut door, 1, peer(1), &at("/ip4/10.0.1.1/tcp/1"), false));
     assert!(connect(&mut door, 2, peer(1), &at("/ip4/10.0.2.1/tcp/1"), false));
-    let there = at("/ip4/127.0.0.1/tcp/1");
-    let endpoint = ConnectedPoint::Listener { local_addr: there.clone(), send_back_addr: there };
-    let mut closes = |connection| {
-        door.on_swarm_event(FromSwarm::ConnectionClosed(ConnectionClosed {
-            peer_id: peer(1),
-            connection_id: ConnectionId::new_unchecked(connection),
-            endpoint: &endpoint,
-            cause: None,
-            remaining_established: 1,
-        }));
-        door.guests.get(&peer(1)).map(|guest| (guest.prefix, guest.remote.clone()))
-    };
     let second = at("/ip4/10.0.2.1/tcp/1");
-    assert_eq!(closes(1), Some((prefix::of(&second), second)));
-    assert_eq!(closes(2), None);
+    assert_eq!(close(&mut door, 1, peer(1)), Some((prefix::of(&second), second)));
+    assert_eq!(close(&mut door, 2, peer(1)), None);
+}
+
+/// (`NE-2`) A dial is numbered when it begins: one that came later may have the lower number.
+#[test]
+fn a_peer_is_where_the_connection_leads_that_came_first_whichever_was_numbered_first() {
+    let mut door = Door::new(256, Friends::default(), Arc::default());
+    let first = at("/ip4/10.0.2.1/tcp/1");
+    for (number, address) in [(2, first.clone()), (1, at("/ip4/10.0.1.1/tcp/1")), (3, first.clone())] {
+        assert!(connect(&mut door, number, peer(1), &address, false));
+    }
+    assert_eq!(close(&mut door, 3, peer(1)), Some((prefix::of(&first), first)));
 }
