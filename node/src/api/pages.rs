@@ -291,18 +291,18 @@ async fn fetch(
             continue;
         };
         let at = Instant::now();
-        let fetched = timeout(FETCH_WAIT, one(&ledger, &item)).await;
-        match fetched {
-            Ok(Ok(told)) => lock(&values).take(&item, Some(told), at),
+        let answer = match timeout(FETCH_WAIT, one(&ledger, &item)).await {
+            Ok(Ok(told)) => Some(told),
             Ok(Err(error)) => {
                 tracing::debug!(%error, "a value for a page could not be fetched");
-                lock(&values).take(&item, None, at);
+                None
             }
             Err(_) => {
                 tracing::debug!("a value for a page did not come in time");
-                lock(&values).take(&item, None, at);
+                None
             }
-        }
+        };
+        lock(&values).take(&item, answer, at);
         done.send_modify(|count| *count += 1);
         sleep(pause).await;
     }
