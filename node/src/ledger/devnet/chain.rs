@@ -4,7 +4,6 @@ use std::collections::{HashMap, VecDeque};
 
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::terms::Address;
-use num_bigint::BigInt;
 use tycho_executor::{Executor, ExecutorInspector, ExecutorOutput, ExecutorParams, ParsedConfig, TxError};
 use tycho_types::boc::Boc;
 use tycho_types::cell::{Cell, HashBytes, Lazy};
@@ -13,10 +12,11 @@ use tycho_types::models::{
     StdAddr, StorageInfo,
 };
 use tycho_types::num::Tokens;
-use tycho_vm::{GasParams, RcStackValue, SmcInfoBase, VmState, VmVersion};
+use tycho_vm::RcStackValue;
 
 use super::clock::Clock;
 use super::config::devnet_config;
+use super::get_method::{self, Answer};
 use super::history::{History, Record};
 use super::substitute::Substitute;
 use crate::ledger::chain::{Account, ChainError, Contract, nano, std_address};
@@ -48,13 +48,6 @@ enum Schedule {
 struct MessageInTransit {
     due: u32,
     message: Cell,
-}
-
-/// What a get-method returned.
-pub(super) struct Answer {
-    pub(super) exit_code: i32,
-    pub(super) gas: u64,
-    pub(super) stack: Vec<RcStackValue>,
 }
 
 pub(super) struct State {
@@ -363,37 +356,10 @@ impl State {
         &self,
         address: Address,
         method: u32,
-        mut stack: Vec<RcStackValue>,
+        stack: Vec<RcStackValue>,
     ) -> Result<Option<Answer>, ChainError> {
-        let raw = self.accounts.get(&std_address(address)).map(load).transpose()?.flatten();
-        let Some(raw) = raw else { return Ok(None) };
-        let AccountState::Active(state) = &raw.state else { return Ok(None) };
-        let Some(code) = state.code.clone() else { return Ok(None) };
-        stack.push(RcStackValue::new_dyn_value(BigInt::from(method)));
-        let info = SmcInfoBase::new()
-            .with_now(self.now_s())
-            .with_block_lt(raw.last_trans_lt)
-            .with_tx_lt(raw.last_trans_lt)
-            .with_account_balance(raw.balance.clone())
-            .with_account_addr(raw.address.clone())
-            .with_config(self.config.raw.params.clone())
-            .require_ton_v4()
-            .with_code(code.clone())
-            .require_ton_v6()
-            .with_unpacked_config(self.config.unpacked.as_tuple())
-            .require_ton_v11();
-        let mut vm = VmState::builder()
-            .with_smc_info(info)
-            .with_version(VmVersion::Ton(12))
-            .with_code(code)
-            .with_data(state.data.clone().unwrap_or_default())
-            .with_libraries(&state.libraries)
-            .with_init_selector(false)
-            .with_stack(stack)
-            .with_gas(GasParams::getter())
-            .build();
-        let exit_code = !vm.run();
-        Ok(Some(Answer { exit_code, gas: vm.gas.consumed(), stack: vm.stack.items.clone() }))
+        let account = self.accounts.get(&std_address(address)).map(load).transpose()?.flatten();
+        Ok(account.and_then(|account| get_method::run(&account, &self.config, self.now_s(), method, stack)))
     }
 }
 

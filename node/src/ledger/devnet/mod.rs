@@ -10,6 +10,7 @@ mod clock;
 mod config;
 mod explorer;
 mod faucet;
+mod get_method;
 mod history;
 pub mod http;
 pub mod lite;
