@@ -14,6 +14,8 @@ mod get_method;
 mod history;
 pub mod http;
 pub mod lite;
+mod methods;
+mod params;
 mod stack;
 mod substitute;
 
