@@ -14,9 +14,10 @@ use bombyx_protocol::work::price::{InputTokens, Tariff};
 use tokio::time::Instant;
 
 use super::buyer::Said;
+use super::refusals::job_refused;
 use super::subject::{Subject, task};
 use super::verdict::{Checked, broken, holds, idle};
-use super::work::{begin, job_refused, tokens_of};
+use super::work::{begin, tokens_of};
 
 pub(super) async fn bad_terms(subject: &Subject) -> Checked {
     let task = subject.small_task()?;

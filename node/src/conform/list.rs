@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::check::Check;
-use super::{channel, market, network, session, wire, work};
+use super::{channel, market, network, refusals, session, wire, work};
 
 /// For a check that asks a few questions.
 const SHORT: Duration = Duration::from_secs(40);
@@ -225,22 +225,27 @@ pub(super) const CHECKS: &[Check] = &[
     check!(
         "false-count",
         ["WR-8", "WR-22"],
-        work::false_count,
+        refusals::false_count,
         "a false count of input is refused with the true one"
     ),
     check!(
         "impossible-tasks",
         ["WR-1", "WI-17"],
-        work::impossible_tasks,
+        refusals::impossible_tasks,
         "each impossible task has a refusal of its own"
     ),
     check!(
         "task-extensions",
         ["WI-16"],
-        work::extensions,
+        refusals::extensions,
         "a task with an unknown even extension is refused"
     ),
-    check!("other-class", ["MK-46"], work::other_class, "a task two classes away from its call is refused"),
+    check!(
+        "other-class",
+        ["MK-46"],
+        refusals::other_class,
+        "a task two classes away from its call is refused"
+    ),
     check!(
         "lost-chunks",
         ["WR-4", "WR-12", "SE-11"],
