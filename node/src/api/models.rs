@@ -5,10 +5,8 @@ use bombyx_protocol::work::order::{ModelId, TaskKind};
 use bombyx_protocol::work::price::Weights;
 
 use crate::engine::models;
-use crate::status::models::{ModelWeights, NameError, OfferedModel};
+use crate::status::models::{DIGITS_MIN, ModelWeights, NameError, OfferedModel};
 
-/// Digits of an id that are enough to name a model beside its name.
-const DIGITS_MIN: usize = 8;
 /// Models of which a failure names those that are on offer.
 const NAMED_MAX: usize = 8;
 
@@ -68,13 +66,12 @@ pub(crate) fn find<'a>(name: &str, offered: &'a [OfferedModel]) -> Result<&'a Of
 
 /// Returns a model as the list says it is.
 fn listed_as(model: &OfferedModel) -> Option<MeantModel> {
-    let kind = match model.task.as_str() {
-        "chat" => Some(TaskKind::Generate),
-        "embeddings" => Some(TaskKind::Embed),
-        _ => None,
-    };
     let ModelWeights { input, cached, output } = model.weights;
-    Some(MeantModel { id: model.id.parse().ok()?, kind, weights: Weights { input, cached, output } })
+    Some(MeantModel {
+        id: model.id.parse().ok()?,
+        kind: model.kind(),
+        weights: Weights { input, cached, output },
+    })
 }
 
 fn unknown(name: &str, offered: &[OfferedModel]) -> NameError {

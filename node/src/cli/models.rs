@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bombyx_protocol::amount::Nano;
+use bombyx_protocol::work::order::TaskKind;
 use clap::{Args, Subcommand};
 use comfy_table::Table;
 use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
@@ -184,7 +185,7 @@ fn page(model: &OfferedModel, coin: &CoinName) -> String {
         format!("task       {}", model.task),
         format!("context    {}", number(model.context_tokens)),
     ];
-    if model.task == "chat" {
+    if model.kind() == Some(TaskKind::Generate) {
         lines.push(format!("answer     {} at most", number(model.output_tokens_max)));
     }
     lines.extend([

@@ -8,10 +8,7 @@ use bombyx_protocol::work::order::{ModelId, TaskKind, Tier};
 use bombyx_protocol::work::price::{Price, Weights};
 
 use crate::engine::manifests::{Manifests, ModelFacts};
-use crate::status::models::{ModelPrice, ModelWeights, OfferedModel};
-
-/// Digits of the id that tell two models of one name apart, unless more are needed.
-const DIGITS_MIN: usize = 8;
+use crate::status::models::{DIGITS_MIN, ModelPrice, ModelWeights, OfferedModel, task};
 
 /// Lists the models that these asks offer, by name and then by id.
 pub(super) fn list<'a>(
@@ -61,7 +58,7 @@ fn offered(
         id: id.to_string(),
         name: facts.map(|facts| facts.name.clone()),
         label,
-        task: word(kind).to_owned(),
+        task: task(kind).to_owned(),
         context_tokens,
         output_tokens_max: context_tokens.filter(|_| kind == TaskKind::Generate).and_then(largest_answer),
         weights: ModelWeights { input: weights.input, cached: weights.cached, output: weights.output },
@@ -110,13 +107,6 @@ fn price(price: Price, weights: Weights) -> ModelPrice {
         per_job_nano: nano(Weights::JOB),
         input_per_k_nano: nano(weights.input.saturating_mul(1_000)),
         output_per_k_nano: nano(weights.output.saturating_mul(1_000)),
-    }
-}
-
-const fn word(kind: TaskKind) -> &'static str {
-    match kind {
-        TaskKind::Embed => "embeddings",
-        TaskKind::Generate => "chat",
     }
 }
 

@@ -1,6 +1,10 @@
 //! The models on offer, as lists show them.
 
+use bombyx_protocol::work::order::TaskKind;
 use serde::{Deserialize, Serialize};
+
+/// Digits of an id that tell two models of one name apart, unless more are needed.
+pub(crate) const DIGITS_MIN: usize = 8;
 
 /// A model that somebody offers.
 ///
@@ -31,6 +35,21 @@ pub struct OfferedModel {
     pub lowest: ModelPrice,
     /// The middle one of the lowest prices of each prefix: one owner's many nodes count once.
     pub usual: ModelPrice,
+}
+
+impl OfferedModel {
+    /// Returns what it does, where this version has a kind for that.
+    pub(crate) fn kind(&self) -> Option<TaskKind> {
+        [TaskKind::Generate, TaskKind::Embed].into_iter().find(|kind| task(*kind) == self.task)
+    }
+}
+
+/// Returns the word for what a model of this kind does.
+pub(crate) const fn task(kind: TaskKind) -> &'static str {
+    match kind {
+        TaskKind::Embed => "embeddings",
+        TaskKind::Generate => "chat",
+    }
 }
 
 /// What is asked for at the moment, in nano.

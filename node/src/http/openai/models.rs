@@ -11,7 +11,7 @@ use crate::api::models::{self, MeantModel};
 use crate::http::deadline::Deadline;
 use crate::http::errors::ApiError;
 use crate::http::gateway::Gateway;
-use crate::status::models::{NameError, OfferedModel};
+use crate::status::models::{NameError, OfferedModel, task};
 
 /// A model that can be ordered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,7 +48,7 @@ pub(super) async fn resolve(
         None => models::resolve(name, &deadline.bound(offered(node)).await??)?,
     };
     match does {
-        Some(does) if does != kind => Err(ApiError::wrong_kind(name, word(does))),
+        Some(does) if does != kind => Err(ApiError::wrong_kind(name, task(does))),
         Some(_) | None => Ok(KnownModel { id, weights, name: name.to_owned() }),
     }
 }
@@ -63,13 +63,6 @@ impl From<NameError> for ApiError {
             NameError::Unknown(text) => Self::unknown_model(text),
             NameError::Ambiguous { .. } => Self::field("model", &error.to_string()),
         }
-    }
-}
-
-const fn word(kind: TaskKind) -> &'static str {
-    match kind {
-        TaskKind::Embed => "embeddings",
-        TaskKind::Generate => "chat",
     }
 }
 
