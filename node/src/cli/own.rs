@@ -12,7 +12,7 @@ use crate::api::handle::NodeHandle;
 use crate::error::NodeError;
 use crate::home::config::NodeConfig;
 use crate::home::keys::Keys;
-use crate::home::{NOTE, Note, NoteGuard, peers};
+use crate::home::{Note, NoteGuard, peers};
 use crate::http::admin;
 use crate::store::StoreError;
 
@@ -99,9 +99,7 @@ impl VerbNode {
                 gateway: None,
                 models: Vec::new(),
             };
-            let left = note.leave(home);
-            let note =
-                left.map_err(|source| NodeError::Io { what: "write", path: home.join(NOTE), source })?;
+            let note = reach::leave(&note, home)?;
             Ok((reach::running(home).await?, note))
         };
         match opened.await {

@@ -10,9 +10,8 @@ use tokio::sync::mpsc;
 use crate::api::question::{AnswerPart, Question};
 use crate::error::NodeError;
 use crate::error::exit::ExitKind;
-use crate::home::Note;
-use crate::home::TOKEN;
 use crate::home::keys;
+use crate::home::{NOTE, Note, NoteGuard, TOKEN};
 use crate::http::admin::Denial;
 use crate::status::Status;
 
@@ -28,6 +27,14 @@ pub(super) struct LocalNode {
     client: reqwest::Client,
     token: String,
     pub(super) status: Status,
+}
+
+/// Leaves the note by which a home's running node is found. It goes again when the returned guard is dropped.
+///
+/// # Errors
+/// [`NodeError::Io`] when it cannot be written.
+pub(super) fn leave(note: &Note, home: &Path) -> Result<NoteGuard, NodeError> {
+    note.leave(home).map_err(|source| NodeError::Io { what: "write", path: home.join(NOTE), source })
 }
 
 /// Finds the running node of a home.

@@ -10,12 +10,12 @@ use tokio::task::{JoinError, JoinHandle};
 
 use super::coins;
 use super::print::{Bars, Printer};
-use super::{shutdown, values};
+use super::{reach, shutdown, values};
 use crate::api;
 use crate::api::handle::NodeHandle;
 use crate::error::NodeError;
 use crate::home::config::{Coins, NodeConfig};
-use crate::home::{NOTE, Note, NoteGuard};
+use crate::home::{Note, NoteGuard};
 use crate::http;
 use crate::http::admin;
 
@@ -125,9 +125,7 @@ async fn announce(config: &NodeConfig, node: &NodeHandle, printer: Printer) -> R
         gateway,
         models: status.provider.into_iter().flat_map(|sold| sold.models).map(|model| model.name).collect(),
     };
-    let left = note.leave(&config.home);
-    let left =
-        left.map_err(|source| NodeError::Io { what: "write", path: config.home.join(NOTE), source })?;
+    let left = reach::leave(&note, &config.home)?;
     printer.data(&note, || {
         let mut lines = vec![format!("node     {}", note.node_id)];
         lines.extend(note.addresses.iter().map(|address| format!("join     {address}")));
