@@ -308,12 +308,8 @@ fn entry(view: &ChannelView) -> String {
     let coins = |nano: Option<u64>| nano.map_or_else(|| "?".into(), |nano| Nano(nano).to_string());
     let channel = &view.channel;
     format!(
-        "channel  {}\n         {} {} {}, {}: deposit {}, promised {}, settled {}, fees {}\n         {}",
+        "channel  {}\n         {channel}: deposit {}, promised {}, settled {}, fees {}\n         {}",
         channel.account,
-        channel.direction,
-        channel.direction.preposition(),
-        channel.peer.get(..8).unwrap_or(&channel.peer),
-        channel.state,
         coins(Some(channel.deposit_nano)),
         coins(Some(channel.paid_nano)),
         coins(view.settled_nano),

@@ -117,11 +117,7 @@ fn text(status: &Status) -> String {
     ));
     for channel in &status.channels {
         lines.push(format!(
-            "channel   {} {} {}, {}: {} of {}",
-            channel.direction,
-            channel.direction.preposition(),
-            channel.peer.get(..8).unwrap_or(&channel.peer),
-            channel.state,
+            "channel   {channel}: {} of {}",
             coins(channel.paid_nano),
             coin.amount(Nano(channel.deposit_nano))
         ));

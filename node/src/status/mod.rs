@@ -351,6 +351,13 @@ pub enum ChannelPhase {
     Closed,
 }
 
+impl fmt::Display for ChannelStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let peer = self.peer.get(..8).unwrap_or(&self.peer);
+        write!(f, "{} {} {peer}, {}", self.direction, self.direction.preposition(), self.state)
+    }
+}
+
 impl Direction {
     /// Returns the word between the verb and the other party's name.
     #[must_use]
