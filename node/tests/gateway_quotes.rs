@@ -136,6 +136,28 @@ async fn a_request_is_priced_without_being_run_and_costs_what_was_said() {
     assert_eq!(wallet["balance_nano"], 0, "no faucet was asked: {wallet}");
 }
 
+/// Its price sheet has nothing in common with what tokens count: an ask for other tasks would say little.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_seller_that_wants_all_for_the_job_or_for_output_is_quoted_what_it_bills() {
+    for flags in [
+        ["--provide", CHAT, "--price-job", "0.001", "--price-in", "0", "--price-out", "0"],
+        ["--provide", CHAT, "--price-job", "0", "--price-in", "0", "--price-out", "0.01"],
+    ] {
+        let ledger = Ledger::start().await;
+        let provider = Node::up(&ledger, &flags, &[]).await;
+        let flags = ["--gateway", "127.0.0.1:0", "--join", provider.address()];
+        let gateway = Node::up(&ledger, &flags, &[]).await;
+        let (status, quote) = post(&gateway, "quote", &chat(100)).await;
+        assert_eq!((status, &quote["basis"]), (200, &json!("ask")), "{quote}");
+        let (status, answer) = post(&gateway, "chat/completions", &chat(100)).await;
+        assert_eq!(status, 200, "{answer}");
+        let (price, input) =
+            (quote["price_per_k_units_nano"].as_u64().unwrap(), quote["input_tokens"].as_u64().unwrap());
+        let output = answer["usage"]["completion_tokens"].as_u64().unwrap();
+        assert_eq!(answer["bombyx"]["cost_nano"], bill(price, input, output), "{answer} after {quote}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn where_nobody_sells_the_model_or_nobody_is_there_each_is_said_within_seconds() {
     let ledger = Ledger::start().await;

@@ -57,7 +57,7 @@ def vectors(first, dims, raw):
 CLIENT = {
     "an-answer": MATCH + STARTED + PERSISTED + tokens(8) + OPEN + tokens(8) * 2 + END + PERSISTED + SLEEP,
     "an-answer-before-the-ledger": MATCH + STARTED + tokens(8) + SLEEP + OPEN + tokens(8) + END + PERSISTED,
-    "a-failover": BID + bid(0) + BID + bid(1, price=6_000) + SLEEP + ACCEPT + PERSISTED + STARTED + tokens(8)
+    "a-failover": (BID + bid(0) + BID + bid(1, price=6_000) + SLEEP) * 3 + ACCEPT + PERSISTED + STARTED + tokens(8)
     + bytes([12, 1, 0]) + PERSISTED + ACCEPT + PERSISTED + STARTED + PERSISTED + tokens(30) + OPEN + END + PERSISTED,
     "a-provider-that-is-gone": MATCH + STARTED + bytes([13, 0]) + SLEEP * 4,
     "a-false-chunk": MATCH + STARTED + PERSISTED + bytes([6, 0, 30, 0]) + bytes(4) + b"\1" * 26 + SLEEP,

@@ -299,6 +299,8 @@ pub const SILENT_ASK: Span = Span::from_s(10);
 pub const ASK_VALID: Span = Span::from_s(60);
 /// How long asks that answer a seek are read.
 pub const SEEK_WAIT: Span = Span::from_s(2);
+/// Sellers that are asked for their price of a task before it is quoted. (`MK-64`)
+pub const PRICES_ASKED_MAX: usize = 16;
 /// How long a client waits before it seeks a model again that somebody offers.
 pub const SEEK_EVERY: Span = Span::from_s(5);
 /// How long it waits after a seek that nobody answered.

@@ -305,3 +305,65 @@ fn what_a_seller_asks_while_it_works_makes_no_lease_dear_afterwards() {
     }
     assert_eq!(called, [true, false, false, false, false]);
 }
+
+/// (MK-64) What sellers want is for the job, or the input, or the output alone; asked for tasks of other classes, they are quoted up
+/// to many times too much or too little.
+#[test]
+fn sellers_that_are_asked_for_the_order_s_own_classes_are_quoted_what_they_bill() {
+    let sheets = [odd(500_000, 0, 0), odd(0, 500_000, 0), odd(0, 0, 900_000)];
+    for (number, sheet) in sheets.into_iter().enumerate() {
+        let mut far_off = 0;
+        for (length, tokens) in [(20, 60), (20, 1_000), (3_000, 60), (900, 900)] {
+            let mut testbed = Testbed::new(30, CALM);
+            let client = testbed.client(1, COIN);
+            for seller in 1..=3 {
+                let provider = testbed.provider(seller, price(1_000_000), 1_000);
+                testbed.offer_at(
+                    provider,
+                    sheet.scaled(800_000 + 200_000 * seller),
+                    TaskKind::Generate,
+                    MODEL,
+                );
+            }
+            testbed.seek(client);
+            let task = chat(&"x".repeat(length), tokens);
+            let at = |testbed: &Testbed| {
+                testbed.client_at(client).quote(testbed.now, &asked(task.clone())).unwrap()
+            };
+            let before = at(&testbed);
+            testbed.command(client, Command::SeekPrices(Box::new(asked(task.clone()))));
+            testbed.run(Span::from_ms(300), |_| false);
+            let quote = at(&testbed);
+            testbed.order(client, 1, task.clone(), COIN, MINUTE);
+            ends(&mut testbed, 1);
+            let paid = testbed.outcome(1).end.unwrap().unwrap();
+            let is_near = |quote: &Quote| {
+                let quoted = bill(quote.price, &task, paid.output_tokens).unwrap();
+                quoted.0.abs_diff(paid.cost.0) * 50 <= paid.cost.0
+            };
+            assert!(is_near(&quote), "sheet {number}, {length} and {tokens}: {quote:?} {paid:?}");
+            assert!(paid.cost <= at_most(&quote, &task, paid.output_tokens), "sheet {number}");
+            assert_eq!((quote.provider, quote.basis), (paid.providers[0], Basis::Ask));
+            far_off += usize::from(!is_near(&before));
+        }
+        assert!(far_off > 0, "sheet {number}: or this test says nothing");
+    }
+}
+
+/// (MK-64)
+#[test]
+fn no_seller_is_asked_for_a_price_again_while_it_may_answer_and_nobody_beyond_sixteen_is() {
+    let mut testbed = Testbed::new(31, CALM);
+    let client = testbed.client(1, COIN);
+    for number in 1..=20 {
+        testbed.provider(number, price(400_000), 1_000);
+    }
+    testbed.seek(client);
+    let before = testbed.to_providers.get("seek").copied().unwrap_or(0);
+    for _ in 0..3 {
+        let order = asked(chat("count for me", 60));
+        testbed.command(client, Command::SeekPrices(Box::new(order)));
+    }
+    let sought = testbed.to_providers["seek"] - before;
+    assert_eq!(sought, 16);
+}

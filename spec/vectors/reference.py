@@ -194,7 +194,7 @@ LAYOUT = {
         ("features", "u64"), ("extensions", ["Extension"]),
     ],
     "Seek": [
-        ("id", 16), ("client", 32), ("model", (32,)), ("invited", "u32"), ("made_s", "u64"), ("stamp", "u64"),
+        ("id", 16), ("client", 32), ("model", (32,)), ("invited", "u32"), ("input_log2", "u8"), ("output_log2", "u8"), ("made_s", "u64"), ("stamp", "u64"),
         ("features", "u64"), ("extensions", ["Extension"]),
     ],
     "Ask": [

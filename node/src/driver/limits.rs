@@ -14,6 +14,8 @@ pub(super) const LIST_PATIENCE: Span = Span::from_s(3);
 pub(super) const SURVEY_PATIENCE: Span = Span::from_s(2);
 /// How long answers to a seek are waited for once all have been asked, if some are still due.
 pub(super) const ANSWERS_PATIENCE: Span = Span::from_ms(700);
+/// How long those that sell are waited for that were asked what they want for an order.
+pub(super) const PRICES_PATIENCE: Span = Span::from_ms(300);
 /// How long they are waited for at least: what was gossiped is answered by those that nobody counts.
 pub(super) const ANSWERS_PAUSE: Span = Span::from_ms(200);
 /// Manifests that are fetched at a time.

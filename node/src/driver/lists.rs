@@ -37,10 +37,10 @@ impl Driver {
     pub(super) async fn promise(&mut self, answer: MarketAnswer) -> Result<(), NodeError> {
         // Whoever waits longest has the oldest list to gain from waiting on.
         if self.market.waiting.len() >= LISTS_WAITING_MAX {
-            self.answer_waiting();
+            self.answer_waiting(|_| true);
         }
         let until = self.now() + LIST_PATIENCE;
-        self.market.waiting.push(WaitingQuestion { until, answer });
+        self.market.waiting.push(WaitingQuestion { until, answer, prices_sought: None });
         self.survey(SEEK_EVERY).await
     }
 
@@ -126,17 +126,39 @@ impl Driver {
             self.command(NetCommand::FetchManifest { from, model: model.0 }).await?;
         }
         let is_complete = self.market.round == Round::Over && !self.market.fetches.is_promising();
-        if is_complete || self.market.waiting.iter().any(|waiting| waiting.until <= now) {
-            self.answer_waiting();
+        if is_complete {
+            self.seek_prices(now);
         }
+        let is_over = self.market.waiting.iter().any(|waiting| waiting.until <= now);
+        let awaits_asks = self.client.awaits_asks(now);
+        self.answer_waiting(|waiting| is_over || (is_complete && waiting.has_prices(now, awaits_asks)));
         Ok(())
     }
 
-    fn answer_waiting(&mut self) {
+    /// Asks those that sell what they want for the orders that are to be quoted. (`MK-64`)
+    fn seek_prices(&mut self, now: Time) {
+        for waiting in &mut self.market.waiting {
+            if let MarketAnswer::Quote(order, _) = &waiting.answer
+                && waiting.prices_sought.is_none()
+            {
+                waiting.prices_sought = Some(now);
+                let sought = Command::SeekPrices(order.clone());
+                self.pending.push_back((Role::Client, Input::Command(sought)));
+            }
+        }
+    }
+
+    /// Answers those that need wait no more.
+    fn answer_waiting(&mut self, is_ready: impl Fn(&WaitingQuestion) -> bool) {
         let now = self.now();
+        let ready: Vec<WaitingQuestion> =
+            self.market.waiting.extract_if(.., |waiting| is_ready(waiting)).collect();
+        if ready.is_empty() {
+            return;
+        }
         let listed = list(self.client.asks(now), &self.market.manifests);
         let is_alone = self.net.peers().is_empty();
-        for WaitingQuestion { answer, .. } in self.market.waiting.drain(..) {
+        for WaitingQuestion { answer, .. } in ready {
             // Whoever asked may be gone by now.
             match answer {
                 MarketAnswer::List(answer) => {

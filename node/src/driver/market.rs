@@ -10,7 +10,7 @@ use bombyx_protocol::time::{Span, Time};
 use bombyx_protocol::work::order::{ModelId, Order};
 use tokio::sync::oneshot;
 
-use super::limits::{FETCH_DOUBLINGS_MAX, FETCH_RETRY, FETCHES_EACH, FETCHES_MAX};
+use super::limits::{FETCH_DOUBLINGS_MAX, FETCH_RETRY, FETCHES_EACH, FETCHES_MAX, PRICES_PATIENCE};
 use crate::engine::manifests::Manifests;
 use crate::status::models::OfferedModel;
 
@@ -44,6 +44,21 @@ pub(super) enum Round {
 pub(super) struct WaitingQuestion {
     pub(super) until: Time,
     pub(super) answer: MarketAnswer,
+    /// When those that sell were asked what they want for the order that is to be quoted.
+    pub(super) prices_sought: Option<Time>,
+}
+
+impl WaitingQuestion {
+    /// Returns whether nothing is waited for but for what is on offer: prices are there, or have been waited for long enough.
+    pub(super) fn has_prices(&self, now: Time, awaits_asks: bool) -> bool {
+        match (&self.answer, self.prices_sought) {
+            (MarketAnswer::List(_), _) => true,
+            (MarketAnswer::Quote(..), None) => false,
+            (MarketAnswer::Quote(..), Some(at)) => {
+                now >= at + PRICES_PATIENCE || (now >= at + LOOK_EVERY && !awaits_asks)
+            }
+        }
+    }
 }
 
 /// What is to be told.

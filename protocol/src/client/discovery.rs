@@ -4,6 +4,7 @@ use crate::ident::{NodeId, Prefix};
 use crate::io::{Output, PeerFault};
 use crate::limits;
 use crate::market::ask::Ask;
+use crate::market::call::Classes;
 use crate::market::invite::Share;
 use crate::market::seek::{Seek, SeekId};
 use crate::market::seeks::AskVerdict;
@@ -11,6 +12,7 @@ use crate::market::topic::Topic;
 use crate::time::Time;
 use crate::wire::message::{Gossip, ToProvider};
 use crate::wire::signed::Signed;
+use crate::work::order::ModelId;
 
 use super::Client;
 use super::shared::SharedState;
@@ -43,6 +45,18 @@ impl Client {
         outbox.send_to_provider(provider, ToProvider::Seek(seek));
     }
 
+    /// Asks one provider what it wants for tasks of these classes. (`MK-62`, `MK-64`)
+    pub(super) fn seek_price(&mut self, now: Time, provider: NodeId, model: ModelId, classes: Classes) {
+        if !self.seeks.is_price_due(now, &provider, model, classes) {
+            return;
+        }
+        let SharedState { entropy, identity, memory, outbox, .. } = &mut self.shared;
+        let id = SeekId(entropy.bytes());
+        self.seeks.priced(now, id, provider, model, classes);
+        let seek = Seek::for_tasks(id, identity.id(), model, classes, memory.clock.unix_s(now));
+        outbox.send_to_provider(provider, ToProvider::Seek(seek));
+    }
+
     /// Keeps an ask, if it answers a seek. (`MK-12`)
     pub(super) fn on_ask(&mut self, now: Time, from: NodeId, prefix: Prefix, signed: &Signed) {
         let Ok(ask) = signed.open::<Ask>() else {
@@ -55,6 +69,9 @@ impl Client {
             AskVerdict::Wanted => {
                 self.shared.crowds.heard(now, &ask.seek.0, from);
                 self.shared.memory.is_back(now, &from);
+                if let Some(classes) = self.seeks.classes(&ask.seek) {
+                    return self.shared.book.asked(now, classes, &ask);
+                }
                 let is_proven = self.shared.memory.level(&from) > 0;
                 self.shared.book.accept(now, prefix, is_proven, ask.into_inner());
             }

@@ -281,6 +281,7 @@ impl Client {
             Command::Cancel(id) => self.end(now, id, Failure::Cancelled),
             Command::Seek(topic) => self.seek(now, topic),
             Command::SeekFrom(provider) => self.seek_from(now, provider),
+            Command::SeekPrices(order) => self.seek_prices(now, &order),
             Command::Surveyed { alone_since } => {
                 self.shared.survey = Some(Survey { at: now, alone_since });
             }

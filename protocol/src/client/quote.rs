@@ -4,6 +4,7 @@
 use crate::amount::Nano;
 use crate::ident::{NodeId, Prefix};
 use crate::io::Failure;
+use crate::limits;
 use crate::market::ask::Ask;
 use crate::market::book::lowest_by_prefix;
 use crate::market::call::Classes;
@@ -27,6 +28,8 @@ struct KnownPrice<'a> {
     turn: usize,
     place: Place,
     price: Price,
+    /// The classes of tasks that the price is for.
+    of: Classes,
     basis: Basis,
 }
 
@@ -101,6 +104,25 @@ impl Client {
         })
     }
 
+    /// Asks those that could take an order what they want for tasks of its classes, those first that would be asked first. (`MK-64`)
+    pub(super) fn seek_prices(&mut self, now: Time, order: &Order) {
+        let Ok(quote) = self.quote(now, order) else { return };
+        let classes = Classes::of(quote.input_tokens, quote.output_tokens_max);
+        let lot = Progress::new(now, order.clone()).lot();
+        let is_small = self.shared.memory.is_small(&order.model, &lot);
+        let offers = self.offers(now, order, &lot).unwrap_or_default();
+        let mut sellers: Vec<KnownPrice<'_>> = offers
+            .iter()
+            .map(|(ask, prefix)| self.known_price(now, order, classes, ask, *prefix, is_small))
+            .collect();
+        sellers.sort_by_key(|one| (one.turn, one.place, one.price, one.ask.provider));
+        let sellers: Vec<NodeId> =
+            sellers.iter().map(|one| one.ask.provider).take(limits::PRICES_ASKED_MAX).collect();
+        for provider in sellers {
+            self.seek_price(now, provider, order.model, classes);
+        }
+    }
+
     /// Returns what is known of one seller's price for a task of these classes, and in which turn it would be asked.
     fn known_price<'a>(
         &self,
@@ -112,14 +134,21 @@ impl Client {
         is_small: bool,
     ) -> KnownPrice<'a> {
         let SharedState { memory, book, .. } = &self.shared;
-        let bid = book.last_bid(now, &order.model, &ask.provider, classes);
+        let asked = book.last_ask(now, &order.model, &ask.provider, classes).map(|price| (price, Basis::Ask));
+        let bid = || {
+            let bid = book.last_bid(now, &order.model, &ask.provider, classes);
+            bid.map(|price| (price, Basis::Bid))
+        };
+        let of_class = asked.or_else(bid);
+        let (price, basis) = of_class.unwrap_or((ask.price, Basis::Ask));
         KnownPrice {
             ask,
             prefix,
             turn: order.preferences.turn(&ask.provider),
             place: memory.place(now, &ask.provider, prefix, is_small),
-            price: bid.unwrap_or(ask.price),
-            basis: if bid.is_some() { Basis::Bid } else { Basis::Ask },
+            price,
+            of: of_class.map_or_else(|| ask.classes(), |_| classes),
+            basis,
         }
     }
 
@@ -143,7 +172,7 @@ impl Client {
         let paid = reserve
             .zip(second)
             .map_or(first.price, |(reserve, second)| first.price.max(second.min(reserve).min(ceiling)));
-        let most = |one: &KnownPrice<'_>| one.basis.most(one.price, Some(one.ask), &order.weights, classes);
+        let most = |one: &KnownPrice<'_>| one.basis.most(one.price, one.of, &order.weights, classes);
         // The second by score may be the dearest, if it is faster.
         let dearest = reserve.zip(rivals().map(most).max()).map(|(reserve, dearest)| reserve.min(dearest));
         let most = most(first).max(dearest.unwrap_or(paid)).max(paid);

@@ -164,6 +164,11 @@ pub enum Command {
     /// Client: ask one provider, which is connected, for everything that it offers, unless it was asked a moment ago.
     /// (`MK-62`)
     SeekFrom(NodeId),
+    /// Client: ask those that are known to sell what they want for a task of an order's size, so that [`Client::quote`] goes by their
+    /// answers. (`MK-64`)
+    ///
+    /// [`Client::quote`]: crate::client::Client::quote
+    SeekPrices(Box<Order>),
     /// Client: those that sell have been looked up and asked, as far as they can be found. Of whom nothing was heard by now is not
     /// there. (`MK-65`)
     Surveyed {

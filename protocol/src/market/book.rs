@@ -7,6 +7,7 @@ use crate::limits;
 use crate::market::ask::Ask;
 use crate::market::bid::Bid;
 use crate::market::call::Classes;
+use crate::market::class_prices::ClassPrices;
 use crate::market::history::median;
 use crate::market::known_bids::{KnownBid, KnownBids, all_of};
 use crate::time::{Span, Time};
@@ -48,6 +49,8 @@ struct Entry {
     since: Time,
     until: Time,
     silence: Option<Silence>,
+    /// What the provider asks for tasks of some classes, as far as it was asked. (`MK-64`)
+    by_class: ClassPrices,
 }
 
 /// What is held against an ask whose provider was silent to a call to everybody. (`MK-65`)
@@ -78,8 +81,9 @@ impl Book {
             return;
         }
         let key = (ask.model, ask.provider);
-        let before = self.remove(&key).and_then(|entry| entry.silence);
-        let silence = before.map(|before| Silence { asked_at: before.asked_at.or(Some(now)) });
+        let (silence, by_class) =
+            self.remove(&key).map(|before| (before.silence, before.by_class)).unwrap_or_default();
+        let silence = silence.map(|before| Silence { asked_at: before.asked_at.or(Some(now)) });
         // Those that have served leave half of it to others.
         let is_proven = is_proven && self.proven < limits::ASKS_MAX / 2;
         if !self.makes_room(Origin { node: ask.provider, prefix }, is_proven) {
@@ -93,7 +97,7 @@ impl Book {
             let count = self.counts.entry(prefix).or_default().entry(ask.provider).or_default();
             *count = count.saturating_add(1);
         }
-        self.asks.insert(key, Entry { ask, prefix, is_proven, since: now, until, silence });
+        self.asks.insert(key, Entry { ask, prefix, is_proven, since: now, until, silence, by_class });
     }
 
     /// Returns whether there is room for one more ask. Where there is none, the newcomer gets the place of a stranger's of the
@@ -156,6 +160,20 @@ impl Book {
     pub fn bid(&mut self, now: Time, prefix: Prefix, is_proven: bool, classes: Classes, bid: &Bid) {
         self.answered(&bid.model, &bid.provider);
         self.bids.note(now, prefix, is_proven, classes, bid);
+    }
+
+    /// Notes what a provider asks for tasks of these classes, if another ask of its stands. (`MK-64`)
+    pub fn asked(&mut self, now: Time, classes: Classes, ask: &Ask) {
+        let until = now + Span::from_ms(u64::from(ask.valid_ms)).min(limits::ASK_VALID);
+        if let Some(entry) = self.asks.get_mut(&(ask.model, ask.provider)) {
+            entry.by_class.note(now, classes, ask.price, until);
+        }
+    }
+
+    /// Returns what a provider asks for a task of these classes, if it was asked lately. (`MK-64`)
+    #[must_use]
+    pub fn last_ask(&self, now: Time, model: &ModelId, provider: &NodeId, classes: Classes) -> Option<Price> {
+        self.asks.get(&(*model, *provider))?.by_class.price(now, classes)
     }
 
     /// Returns what a provider bid last for a task of these classes, if that is recent. (`MK-64`)

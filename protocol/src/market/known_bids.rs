@@ -7,6 +7,7 @@ use crate::ident::{NodeId, Prefix};
 use crate::limits;
 use crate::market::bid::Bid;
 use crate::market::call::Classes;
+use crate::market::class_prices::ClassPrices;
 use crate::time::Time;
 use crate::work::order::ModelId;
 use crate::work::price::Price;
@@ -25,31 +26,16 @@ pub(super) struct KnownBid {
     /// Whether it had served this client.
     is_proven: bool,
     until: Time,
-    /// What it bid last for tasks of each class, the newest last, [`CLASSES_MAX`] at the most. (`MK-64`)
-    by_class: Vec<ClassPrice>,
+    /// What it bid last for tasks of each class. (`MK-64`)
+    by_class: ClassPrices,
 }
-
-/// What was bid for tasks of one class.
-#[derive(Debug, Clone, Copy)]
-struct ClassPrice {
-    classes: Classes,
-    price: Price,
-    until: Time,
-}
-
-/// Classes of tasks for which the price of one provider is known: more than a client has at a time.
-const CLASSES_MAX: usize = 4;
 
 impl KnownBids {
     /// Notes a bid for a task of these classes, if there is room for it.
     pub(super) fn note(&mut self, now: Time, prefix: Prefix, is_proven: bool, classes: Classes, bid: &Bid) {
         let (key, until) = ((bid.model, bid.provider), now + limits::BID_KNOWN);
         let mut by_class = self.bids.remove(&key).map(|before| before.by_class).unwrap_or_default();
-        by_class.retain(|other| other.classes != classes && other.until > now);
-        if by_class.len() >= CLASSES_MAX {
-            by_class.remove(0);
-        }
-        by_class.push(ClassPrice { classes, price: bid.price, until });
+        by_class.note(now, classes, bid.price, until);
         // Those that have served leave half of it to others.
         let proven = || self.bids.values().filter(|known| known.is_proven).count();
         let is_proven = is_proven && proven() < limits::BIDS_KNOWN_MAX / 2;
@@ -95,9 +81,7 @@ impl KnownBids {
         provider: &NodeId,
         classes: Classes,
     ) -> Option<Price> {
-        let known = self.bids.get(&(*model, *provider))?;
-        let of_class = known.by_class.iter().find(|known| known.classes == classes && known.until > now);
-        of_class.map(|known| known.price)
+        self.bids.get(&(*model, *provider))?.by_class.price(now, classes)
     }
 
     /// Forgets what a provider has bid.

@@ -5,6 +5,7 @@ pub mod auction;
 pub mod bid;
 pub mod book;
 pub mod call;
+mod class_prices;
 pub mod direct;
 pub mod explore;
 pub mod history;

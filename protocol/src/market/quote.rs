@@ -2,7 +2,6 @@
 
 use crate::amount::Nano;
 use crate::ident::NodeId;
-use crate::market::ask::Ask;
 use crate::market::call::Classes;
 use crate::market::score::Lot;
 use crate::work::price::{InputTokens, Price, Weights};
@@ -55,7 +54,7 @@ pub enum Basis {
     Lease,
     /// What was bid lately for tasks of the same classes.
     Bid,
-    /// An ask, which is for a task of other classes.
+    /// An ask, for tasks of the same classes where the seller was asked for those.
     Ask,
 }
 
@@ -63,14 +62,15 @@ pub enum Basis {
 const RISE_PARTS: u64 = 3;
 
 impl Basis {
-    /// Returns the most that a price known from this may have become for a task of these classes: as agreed; what was bid, if the
-    /// bidder is full now; or what was asked, if all of it is for what weighs most in this task.
+    /// Returns the most that a price for tasks of the classes `of`, known from this, may have become for a task of these classes: as
+    /// agreed; what was bid or asked, if the seller is full now; or, where it was asked for others, if all of it is for what weighs
+    /// most in this task.
     #[must_use]
-    pub fn most(self, price: Price, ask: Option<&Ask>, weights: &Weights, classes: Classes) -> Price {
-        let most = match (self, ask) {
-            (Self::Lease, _) => return price,
-            (Self::Ask, Some(ask)) => most_for(price, weights, ask.classes(), classes),
-            (Self::Bid | Self::Ask, _) => price,
+    pub fn most(self, price: Price, of: Classes, weights: &Weights, classes: Classes) -> Price {
+        let most = match self {
+            Self::Lease => return price,
+            Self::Ask if of != classes => most_for(price, weights, of, classes),
+            Self::Bid | Self::Ask => price,
         };
         Price(most.0.saturating_add(most.0.div_ceil(RISE_PARTS)))
     }

@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use crate::ident::NodeId;
 use crate::limits;
 use crate::market::ask::Ask;
+use crate::market::call::Classes;
 use crate::market::seek::SeekId;
 use crate::market::topic::Topic;
 use crate::table::Table;
 use crate::time::Time;
+use crate::work::order::ModelId;
 
 /// What a client has sought, and who has answered.
 #[derive(Debug, Default)]
@@ -24,6 +26,8 @@ pub struct Seeks {
 #[derive(Debug)]
 struct OpenSeek {
     topic: Topic,
+    /// The classes of tasks that prices are sought for, if for some.
+    classes: Option<Classes>,
     /// Who alone may answer, where only one was asked.
     only: Option<NodeId>,
     until: Time,
@@ -70,18 +74,41 @@ impl Seeks {
     /// Notes that a seek goes out on a topic.
     pub fn gossiped(&mut self, now: Time, id: SeekId, topic: Topic) {
         self.topics.insert(topic, (now, false));
-        self.open(now, id, topic, None);
+        self.open(now, id, topic, None, None);
     }
 
     /// Notes that a seek for everything goes to one provider.
     pub fn sent(&mut self, now: Time, id: SeekId, provider: NodeId) {
         self.providers.insert(provider, now);
-        self.open(now, id, Topic::Market, Some(provider));
+        self.open(now, id, Topic::Market, None, Some(provider));
     }
 
-    fn open(&mut self, now: Time, id: SeekId, topic: Topic, only: Option<NodeId>) {
+    /// Returns whether a provider may be asked for its price of tasks of these classes: it is not being asked already. (`MK-64`)
+    #[must_use]
+    pub fn is_price_due(&self, now: Time, provider: &NodeId, model: ModelId, classes: Classes) -> bool {
+        let is_asked = self.open.values().any(|open| {
+            open.only == Some(*provider)
+                && open.topic == Topic::Model(model)
+                && open.classes == Some(classes)
+                && now < open.until
+        });
+        self.open.len() < limits::SEEKS_OPEN_MAX && !is_asked
+    }
+
+    /// Notes that a seek for the price of tasks of these classes goes to one provider.
+    pub fn priced(&mut self, now: Time, id: SeekId, provider: NodeId, model: ModelId, classes: Classes) {
+        self.open(now, id, Topic::Model(model), Some(classes), Some(provider));
+    }
+
+    /// Returns the classes of tasks that a seek is about, if it is open and about some.
+    #[must_use]
+    pub fn classes(&self, seek: &SeekId) -> Option<Classes> {
+        self.open.get(seek).and_then(|open| open.classes)
+    }
+
+    fn open(&mut self, now: Time, id: SeekId, topic: Topic, classes: Option<Classes>, only: Option<NodeId>) {
         let until = now + limits::SEEK_WAIT;
-        self.open.insert(id, OpenSeek { topic, only, until, answers: BTreeMap::new() });
+        self.open.insert(id, OpenSeek { topic, classes, only, until, answers: BTreeMap::new() });
     }
 
     /// Counts an ask of this provider. (`MK-12`)
@@ -125,7 +152,6 @@ impl Seeks {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::work::order::ModelId;
 
     const ONE: Topic = Topic::Model(ModelId([2; 32]));
 

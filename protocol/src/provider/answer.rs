@@ -124,7 +124,8 @@ impl Provider {
     fn ask(&self, model: &ModelId, seek: &Seek) -> Option<Ask> {
         let busy = self.jobs.busy(model);
         let offer = self.bidder.offers.find(model)?;
-        let terms = self.bidder.terms(offer, asked(offer.kind), Some(&seek.client), busy);
+        let classes = seek.classes().unwrap_or(asked(offer.kind));
+        let terms = self.bidder.terms(offer, classes, Some(&seek.client), busy);
         Some(Ask {
             provider: self.node_id(),
             model: offer.model,

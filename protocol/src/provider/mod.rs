@@ -195,6 +195,7 @@ impl Provider {
             | Command::Cancel(_)
             | Command::Seek(_)
             | Command::SeekFrom(_)
+            | Command::SeekPrices(_)
             | Command::Surveyed { .. }
             | Command::Open { .. }
             | Command::TopUp { .. }

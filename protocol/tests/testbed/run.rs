@@ -166,6 +166,7 @@ impl Testbed {
                         ToProvider::Award(_) => "award",
                         ToProvider::KeptAward(_) => "kept award",
                         ToProvider::Sealed(_) => "sealed",
+                        ToProvider::Seek(_) => "seek",
                         _ => "other",
                     };
                     *self.to_providers.entry(kind).or_default() += 1;

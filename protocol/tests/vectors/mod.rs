@@ -205,6 +205,8 @@ pub fn seek(value: &Value) -> Seek {
         client: NodeId(fixed(&value["client"])),
         model: (!value["model"].is_null()).then(|| ModelId(fixed(&value["model"]))),
         invited: Share(small(&value["invited"])),
+        input_log2: small(&value["input_log2"]),
+        output_log2: small(&value["output_log2"]),
         made_s: long(&value["made_s"]),
         stamp: long(&value["stamp"]),
         features: features(value),

@@ -73,8 +73,8 @@ def message(at_ms, sender, kind, value, **inside):
     cross(at_ms, sender, "stream", kind, **inside, value=value, bytes=encode("Message", outer).hex())
 
 
-gossip(0, "Seek", {"id": SEEK, "client": CLIENT_ID, "model": MODEL, "invited": 1_000_000, "made_s": "1795953600",
-                   "stamp": "0", **PLAIN})
+gossip(0, "Seek", {"id": SEEK, "client": CLIENT_ID, "model": MODEL, "invited": 1_000_000, "input_log2": 0, "output_log2": 0,
+                   "made_s": "1795953600", "stamp": "0", **PLAIN})
 ASK = {
     "provider": PROVIDER_ID, "model": MODEL, "name": "counter", "kind": "Generate", "price": str(PRICE), "context_tokens": 4_096,
     "output_max": 4_096, "read_tps": 1_000, "write_tps": 100, "start_ms": 10, "tier": "Open", "seek": SEEK, "valid_ms": 60_000,

@@ -37,7 +37,8 @@ CALL = {
     "invited": 250_000, "made_s": "1764374400", "deadline_ms": 128_000, "stamp": "0", **PLAIN,
 }
 SEEK = {
-    "id": "5c" * 16, "client": CLIENT_ID, "model": MODEL, "invited": 1_000_000, "made_s": "1764374400", "stamp": "0", **PLAIN,
+    "id": "5c" * 16, "client": CLIENT_ID, "model": MODEL, "invited": 1_000_000, "input_log2": 0, "output_log2": 0,
+    "made_s": "1764374400", "stamp": "0", **PLAIN,
 }
 ASK = {
     "provider": PROVIDER_ID, "model": MODEL, "name": "tiny-chat é", "kind": "Generate",
@@ -94,6 +95,7 @@ MESSAGES = [
     ("a seek", "Seek", SEEK),
     ("a seek with an extension", "Seek", SEEK | {"stamp": "9", "features": "5", "extensions": ODD}),
     ("a seek for whatever is on offer", "Seek", SEEK | {"model": None}),
+    ("a seek for the price of tasks of some classes", "Seek", SEEK | {"input_log2": 9, "output_log2": 12}),
     ("an ask", "Ask", ASK),
     ("an ask without a name", "Ask", ASK | {"name": "", "price": str(LARGEST), "seek": "ff" * 16}),
     ("an ask with sixteen extensions", "Ask", ASK | {"features": "1", "extensions": FULL}),
