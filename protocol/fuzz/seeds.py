@@ -57,6 +57,7 @@ def vectors(first, dims, raw):
 CLIENT = {
     "an-answer": MATCH + STARTED + PERSISTED + tokens(8) + OPEN + tokens(8) * 2 + END + PERSISTED + SLEEP,
     "an-answer-before-the-ledger": MATCH + STARTED + tokens(8) + SLEEP + OPEN + tokens(8) + END + PERSISTED,
+    # The first calls, to a part of the crowd, are made anew.
     "a-failover": (BID + bid(0) + BID + bid(1, price=6_000) + SLEEP) * 3 + ACCEPT + PERSISTED + STARTED + tokens(8)
     + bytes([12, 1, 0]) + PERSISTED + ACCEPT + PERSISTED + STARTED + PERSISTED + tokens(30) + OPEN + END + PERSISTED,
     "a-provider-that-is-gone": MATCH + STARTED + bytes([13, 0]) + SLEEP * 4,
@@ -85,8 +86,8 @@ def call(kind=0, id=1, input_log2=8, output_log2=7):
     return bytes([kind, id, 0, input_log2, output_log2, 0])
 
 
-def work(max_tokens=60, salt=7, cached=0):
-    return bytes([0]) + number(max_tokens) + bytes([salt, 0, cached])
+def work(max_tokens=60, salt=7, cached=0, forged=0):
+    return bytes([0]) + number(max_tokens) + bytes([salt, 0, cached, forged])
 
 
 def ack(following, cumulative=None, epoch=1, countersigned=0):
@@ -110,7 +111,7 @@ PROVIDER = {
     "a-client-that-is-gone": TASK + ENGINE_STARTED + made(8) + SLEEP * 20,
     "a-false-voucher": TASK + ENGINE_STARTED + made(8) + bytes([8, 2]) + number(1) + number(9_000) + bytes([1])
     + number(1) + b"\0" + SLEEP,
-    "embeddings": bytes([15]) + call(kind=1, id=2, output_log2=0) + bytes([3, 0]) + bytes([3, 7, 0, 0]) + ENGINE_STARTED
+    "embeddings": bytes([15]) + call(kind=1, id=2, output_log2=0) + bytes([3, 0]) + bytes([3, 7, 0, 0, 0]) + ENGINE_STARTED
     + bytes([12, 3, 0, 2, 24, 0]) + bytes(24) + ENGINE_END + bytes([11, 4]) + ack(2, 2_000) + WRITTEN + SLEEP,
     "an-engine-that-fails": TASK + ENGINE_STARTED + made(3) + bytes([12, 5]) + SLEEP * 3,
     "a-cancellation": TASK + ENGINE_STARTED + made(8) + bytes([14, 2]) + SLEEP * 3,
@@ -119,6 +120,7 @@ PROVIDER = {
     + bytes([11, 6]) + number(1) + number(50) + number(0) + number(60_000) + WRITTEN + bytes([11, 0]) + SLEEP * 3,
     "two-jobs-on-a-channel": TASK + ENGINE_STARTED + made(8) + bytes([15]) + call(id=3) + bytes([4, 0]) + work()
     + ENGINE_STARTED + made(8) + bytes([11, 4]) + ack(1, 16_000) + WRITTEN + made(8) + ENGINE_END + SLEEP * 8,
+    "a-channel-of-another": bytes([15]) + call() + bytes([2, 0]) + work(forged=1) + ENGINE_STARTED + made(8) + SLEEP,
     "a-drain": bytes([14, 1]) + TASK + SLEEP,
 }
 for name, scene in PROVIDER.items():

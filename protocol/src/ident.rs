@@ -85,6 +85,8 @@ pub enum Domain {
     Receipt,
     /// The client's countersignature under a final receipt.
     Countersign,
+    /// A task's proof that the channel that pays for it is its client's, by the channel's client key.
+    Work,
 }
 
 impl Domain {
@@ -96,6 +98,7 @@ impl Domain {
             Self::Bid => "bid",
             Self::Receipt => "receipt",
             Self::Countersign => "countersign",
+            Self::Work => "work",
         }
     }
 

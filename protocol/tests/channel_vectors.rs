@@ -5,6 +5,7 @@ mod vectors;
 
 use bombyx_protocol::ChannelId;
 use bombyx_protocol::amount::Nano;
+use bombyx_protocol::channel::key_proof::KeyProof;
 use bombyx_protocol::channel::lane::{LaneClose, LaneVoucher};
 use bombyx_protocol::channel::purse::{PurseOrder, PurseTerms};
 use bombyx_protocol::channel::terms::{Address, CHANNEL_CODE, ChannelTerms};
@@ -15,6 +16,7 @@ use serde_json::Value;
 use vectors::{bad_signatures, file, fixed, good_signatures, list, text};
 
 const ACCOUNTS: &str = include_str!("../../spec/vectors/channel/accounts.json");
+const KEY_PROOFS: &str = include_str!("../../spec/vectors/channel/key_proofs.json");
 const SIGNATURES: &str = include_str!("../../spec/vectors/channel/signatures.json");
 
 /// (CH-1)
@@ -79,6 +81,29 @@ fn bad_signatures_are_refused_for_the_right_reason() {
     bad_signatures(cases, judge);
 }
 
+/// (CH-53)
+#[test]
+fn a_key_proof_counts_in_its_own_session_for_its_own_channel_and_key_only() {
+    let vectors = file(KEY_PROOFS);
+    let key = SigningKey::from_bytes(&fixed(&vectors["seed"]));
+    let read = |case: &Value| {
+        let proof =
+            KeyProof { binding: fixed(&case["binding"]), account: ChannelId(fixed(&case["account"])) };
+        (proof, Signature(fixed(&case["key_proof"])))
+    };
+    let (good, bad) = (list(&vectors, "cases"), list(&vectors, "refused"));
+    assert!(good.len() > 2 && bad.len() > 8);
+    for case in good {
+        let (proof, signature) = read(case);
+        assert_eq!(proof.sign(&key), signature, "{}", text(case, "name"));
+        assert_eq!(proof.verify(&fixed(&case["key"]), &signature), Ok(()), "{}", text(case, "name"));
+    }
+    for case in bad {
+        let (proof, signature) = read(case);
+        assert!(proof.verify(&fixed(&case["key"]), &signature).is_err(), "{}", text(case, "name"));
+    }
+}
+
 /// (ST-12) A holder of every signature that a pair of keys has made can use each of them once: for
 /// its own channel or purse, network, contract, life of the account and purpose.
 #[test]
@@ -126,8 +151,15 @@ fn a_signature_counts_for_one_network_contract_account_epoch_and_purpose_alone()
     hashes.dedup();
     assert_eq!(hashes.len(), signed.len(), "no two statements are signed alike");
     let id = NodeId(public);
-    let domains =
-        [Domain::Call, Domain::Seek, Domain::Ask, Domain::Bid, Domain::Receipt, Domain::Countersign];
+    let domains = [
+        Domain::Call,
+        Domain::Seek,
+        Domain::Ask,
+        Domain::Bid,
+        Domain::Receipt,
+        Domain::Countersign,
+        Domain::Work,
+    ];
     for (hash, signature) in &signed {
         assert!(domains.iter().all(|domain| !id.verifies(*domain, hash, signature)), "a message of a node");
         let claim = Voucher { account: ChannelId(accounts[0].hash), epoch: 1, cumulative: Nano(1) };

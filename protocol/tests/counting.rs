@@ -13,7 +13,7 @@ use bombyx_protocol::wire::extension::Extensions;
 use bombyx_protocol::wire::message::{FromClient, Refusal, ToClient, Work};
 use bombyx_protocol::work::order::{JobId, Task};
 use bombyx_protocol::work::price::InputTokens;
-use testbed::guest::{Guest, GuestSession, channel, net};
+use testbed::guest::{Guest, GuestSession, channel, net, work};
 use testbed::{CALM, Testbed, chat, price};
 
 const COIN: Nano = Nano(1_000_000_000);
@@ -42,8 +42,8 @@ fn works(testbed: &mut Testbed, provider: NodeId, guest: &mut Guest, salt: u64) 
     let mut opened = guest.award(testbed, provider, &(bid.clone(), hash))?;
     let task = big();
     let input = InputTokens::fresh(testbed::engine::input_tokens(&task));
-    let work = Work { task, input, channel: channel(&bid, salt), extensions: Extensions::NONE };
-    guest.seals(testbed, provider, &mut opened, &FromClient::Work(work));
+    let stated = Work { task, input, ..work(60, channel(&bid, salt)) };
+    guest.gives(testbed, provider, &mut opened, stated);
     Some(opened)
 }
 

@@ -8,7 +8,7 @@ use bombyx_protocol::client::ClientConfig;
 use bombyx_protocol::ident::NodeId;
 use bombyx_protocol::io::{Command, EngineReport, Failure, Input};
 use bombyx_protocol::time::Span;
-use bombyx_protocol::wire::message::{Content, FromClient, Refusal, ToClient};
+use bombyx_protocol::wire::message::{Content, Refusal, ToClient};
 use bombyx_protocol::work::order::{InputCount, Order, OrderId, Task};
 use bombyx_protocol::work::price::{Delivery, InputTokens, Tariff, Weights};
 use testbed::guest::{Guest, channel, net, work};
@@ -116,7 +116,7 @@ fn a_client_that_states_less_than_there_is_gets_nothing_and_is_told_what_there_i
     let mut short = work(60, channel(&bid, 1));
     short.input.fresh = 1;
     for expected in [1, 1] {
-        guest.seals(&mut testbed, provider, &mut opened, &FromClient::Work(short.clone()));
+        guest.gives(&mut testbed, provider, &mut opened, short.clone());
         testbed.run(Span::from_ms(100), |_| false);
         let told: Vec<_> = guest.mail(&mut testbed);
         let refusals: Vec<_> = told
@@ -128,7 +128,7 @@ fn a_client_that_states_less_than_there_is_gets_nothing_and_is_told_what_there_i
     // Cached tokens that it never read for this client are not there either.
     short.input.fresh = 8;
     short.input.cached = 4;
-    guest.seals(&mut testbed, provider, &mut opened, &FromClient::Work(short));
+    guest.gives(&mut testbed, provider, &mut opened, short);
     testbed.run(MINUTE, |_| false);
     assert!(testbed.served.iter().all(|(_, served)| served.cost == Nano::ZERO && served.output_tokens == 0));
     assert!(testbed.faults.is_empty(), "{:?}", testbed.faults);
@@ -147,7 +147,7 @@ fn tokens_that_both_sides_know_to_be_read_are_billed_by_their_own_weight() {
         let mut stated = work(60, channel(&bid, 1));
         stated.input = InputTokens { fresh: 12 - cached, cached };
         let input = stated.input;
-        guest.seals(&mut testbed, provider, &mut opened, &FromClient::Work(stated));
+        guest.gives(&mut testbed, provider, &mut opened, stated);
         testbed.run(MINUTE, |_| false);
         assert_eq!(!testbed.served.is_empty(), is_served, "{keeps} kept, {cached} stated");
         for (_, served) in &testbed.served {
@@ -168,7 +168,7 @@ fn a_price_holds_for_the_classes_of_its_call_and_the_next_ones() {
         let mut guest = Guest::new(&mut testbed, 1, net(1));
         let (bid, hash) = guest.call(&mut testbed, provider).unwrap();
         let mut opened = guest.award(&mut testbed, provider, &(bid.clone(), hash)).unwrap();
-        guest.seals(&mut testbed, provider, &mut opened, &FromClient::Work(work(tokens, channel(&bid, 1))));
+        guest.gives(&mut testbed, provider, &mut opened, work(tokens, channel(&bid, 1)));
         testbed.run(Span::from_ms(100), |_| false);
         let refused = guest
             .mail(&mut testbed)

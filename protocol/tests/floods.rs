@@ -13,7 +13,7 @@ use bombyx_protocol::limits;
 use bombyx_protocol::provider::{CreditLimits, ProviderConfig};
 use bombyx_protocol::time::{Span, Time};
 use bombyx_protocol::wire::extension::Extensions;
-use bombyx_protocol::wire::message::{Ack, FromClient, Payment, Refusal, ToClient};
+use bombyx_protocol::wire::message::{Ack, FromClient, Payment, Refusal};
 use bombyx_protocol::work::order::TaskKind;
 use testbed::guest::{Guest, GuestSession, channel, net, voucher_of, work};
 use testbed::{CALM, MODEL, Testbed, ceiling, chat, price};
@@ -246,7 +246,7 @@ fn a_price_that_the_client_raises_buys_no_tokens_ahead_of_payment() {
     bid.price.0 *= 100;
     let mut opened = guest.award(&mut testbed, provider, &(bid, hash)).unwrap();
     let work = work(2_000, terms);
-    guest.seals(&mut testbed, provider, &mut opened, &FromClient::Work(work));
+    guest.gives(&mut testbed, provider, &mut opened, work);
     testbed.run(MINUTE, |_| false);
     let served = testbed.served.iter().map(|(_, served)| served.output_tokens).sum::<u64>();
     assert!(served > 0 && served <= limits::WINDOW_TOKENS, "{served}");
@@ -264,7 +264,7 @@ fn what_may_be_lost_on_a_channel_follows_the_providers_own_prices() {
         }
         let Some(mut opened) = guest.award(&mut testbed, provider, &(bid, hash)) else { continue };
         let work = work(2_000, terms.clone());
-        guest.seals(&mut testbed, provider, &mut opened, &FromClient::Work(work));
+        guest.gives(&mut testbed, provider, &mut opened, work);
         if number == 0 {
             guest.seals(&mut testbed, provider, &mut opened, &FromClient::Cancel(Extensions::NONE));
         }
@@ -307,7 +307,7 @@ fn begun(
     let bid = guest.call(testbed, provider)?;
     let mut opened = guest.award(testbed, provider, &bid)?;
     let work = work(2_000, terms.clone());
-    guest.seals(testbed, provider, &mut opened, &FromClient::Work(work));
+    guest.gives(testbed, provider, &mut opened, work);
     Some(opened)
 }
 
@@ -392,35 +392,4 @@ fn a_nano_now_and_then_keeps_no_slot() {
         testbed.run(Span::from_s(6), |_| false);
     }
     assert_eq!(ends(&testbed), [Some(Refusal::Unpaid)]);
-}
-
-/// (CH-1) The terms of a channel are on the ledger for everybody to read. Who names them first and pays nothing owns nothing.
-#[test]
-fn a_channel_that_a_stranger_named_first_is_its_owners_all_the_same() {
-    let (mut testbed, provider, mut thief, terms) = depositor(13);
-    let mut owner = Guest::new(&mut testbed, 2, net(2));
-    owner.output_log2 = thief.output_log2;
-    let is_refused = |testbed: &mut Testbed, guest: &Guest| {
-        testbed.run(Span::from_ms(10), |_| false);
-        let said = guest.mail(testbed);
-        said.iter()
-            .any(|said| matches!(said, ToClient::Refuse(refuse) if refuse.why == Refusal::ChannelTerms))
-    };
-    let mut named = begun(&mut testbed, provider, &mut thief, &terms).unwrap();
-    assert!(!is_refused(&mut testbed, &thief));
-    begun(&mut testbed, provider, &mut owner, &terms).unwrap();
-    assert!(is_refused(&mut testbed, &owner), "while there is a job on it");
-    thief.seals(&mut testbed, provider, &mut named, &FromClient::Cancel(Extensions::NONE));
-    testbed.run(Span::from_s(30), |_| false);
-
-    let mut opened = begun(&mut testbed, provider, &mut owner, &terms).unwrap();
-    assert!(!is_refused(&mut testbed, &owner));
-    begun(&mut testbed, provider, &mut thief, &terms).unwrap();
-    assert!(is_refused(&mut testbed, &thief), "nobody ends the owner's job");
-    let payment = Some(voucher_of(&testbed, &terms, Nano(1)));
-    acknowledge(&mut testbed, provider, &owner, &mut opened, payment);
-    testbed.run(MINUTE, |_| false);
-    assert!(testbed.served.iter().any(|(_, job)| job.client == owner.identity.id() && job.output_tokens > 0));
-    begun(&mut testbed, provider, &mut thief, &terms).unwrap();
-    assert!(is_refused(&mut testbed, &thief), "who has paid on it owns it");
 }

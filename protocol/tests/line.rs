@@ -44,7 +44,7 @@ impl Visitor {
             let Some(bid) = self.guest.call(testbed, provider) else { continue };
             let Some(mut opened) = self.guest.award(testbed, provider, &bid) else { continue };
             let work = work(60, self.terms.clone());
-            self.guest.seals(testbed, provider, &mut opened, &FromClient::Work(work));
+            self.guest.gives(testbed, provider, &mut opened, work);
             self.placed += 1;
         }
         // Until the ledger has shown its channel.
@@ -57,7 +57,7 @@ impl Visitor {
         let bid = self.guest.call(testbed, provider).unwrap();
         let mut opened = self.guest.award(testbed, provider, &bid).unwrap();
         let task = work(60, self.terms.clone());
-        self.guest.seals(testbed, provider, &mut opened, &FromClient::Work(task));
+        self.guest.gives(testbed, provider, &mut opened, task);
         let ack = Ack { next: 0, payment: paid, countersignature: None, extensions: Extensions::NONE };
         self.guest.seals(testbed, provider, &mut opened, &FromClient::Ack(ack));
         opened

@@ -238,7 +238,7 @@ fn a_task_whose_turn_comes_and_whose_money_does_not_is_given_up_and_keeps_nobody
     testbed.run(Span::from_ms(100), |_| false);
     let task = work(60, channel(&poor_bid.0, 2));
     let open = LedgerCall::Open { terms: task.channel.clone().into(), deposit: Nano(1) };
-    poor.seals(&mut testbed, provider, &mut poor_session, &FromClient::Work(task));
+    poor.gives(&mut testbed, provider, &mut poor_session, task);
     testbed.chain.fund([9; 32], COIN);
     testbed.chain.call(poor.identity.id(), Some([9; 32]), open);
     let before = testbed.events;
@@ -358,7 +358,7 @@ fn a_task_without_money_does_not_keep_its_place_in_the_line_for_ever() {
     let mut session = poor.award(&mut testbed, provider, &bid).unwrap();
     let task = work(60, channel(&bid.0, 2));
     let open = LedgerCall::Open { terms: task.channel.clone().into(), deposit: Nano(1) };
-    poor.seals(&mut testbed, provider, &mut session, &FromClient::Work(task));
+    poor.gives(&mut testbed, provider, &mut session, task);
     testbed.chain.fund([9; 32], COIN);
     testbed.chain.call(poor.identity.id(), Some([9; 32]), open);
     let is_over =

@@ -4,7 +4,7 @@ layout of spec/01-wire.md, bills, transcripts. It shares no code with the one in
 The generators beside the vectors import it; run them after a change of the text they follow:
 
     for part in wire market receipts names models; do python3 spec/vectors/$part/generate.py; done
-    for part in salts windows; do python3 spec/vectors/channel/$part.py; done
+    for part in salts windows key_proofs; do python3 spec/vectors/channel/$part.py; done
     python3 spec/vectors/receipts/sending.py
     for part in session conversation; do python3 spec/vectors/$part/generate.py; done
 
@@ -236,13 +236,15 @@ LAYOUT = {
         "BadVoucher": 7, "Engine": 8, "Leaving": 9, "ChallengeTooShort": 10, "NotUnderstood": 11, "EmptyTask": 12,
         "WrongKind": 13, "TooManyInputs": 14, "TooManyMessages": 15, "TooManyStops": 16, "BadStop": 17, "TaskTooLong": 18,
         "OverContext": 19, "BadToken": 20, "BadPrefix": 21, "BadInput": 22, "BadConversation": 23, "Counts": 24,
-        "OtherClass": 25, "BillTooLarge": 26, "NoSession": 27,
+        "OtherClass": 25, "BillTooLarge": 26, "NoSession": 27, "BadKeyProof": 28,
     }),
     "ReleaseReason": Codes(None, {"Outscored": 0, "OverBudget": 1, "TooLate": 2, "Unfit": 3, "Preferred": 4}),
     "SealedFrame": [("job", 16), ("nonce", "u64"), ("bytes", "bytes")],
     "FromClient": {"Work": "Work", "Ack": "Ack", "Cancel": "Cancel"},
     "Cancel": [("extensions", ["Extension"])],
-    "Work": [("task", "Task"), ("input", "InputTokens"), ("channel", "ChannelTerms"), ("extensions", ["Extension"])],
+    "Work": [
+        ("task", "Task"), ("input", "InputTokens"), ("channel", "ChannelTerms"), ("key_proof", 64), ("extensions", ["Extension"]),
+    ],
     "Ack": [("next", "u32"), ("payment", ("Payment",)), ("countersignature", (64,)), ("extensions", ["Extension"])],
     "Payment": [("epoch", "u64"), ("cumulative", "u64"), ("signature", 64)],
     "FromProvider": {"Chunk": "Chunk", "NeedPayment": "NeedPayment", "Progress": "Progress"},
@@ -421,6 +423,11 @@ def statement(tag: int, of: bytes, epoch: int, cumulative: int) -> bytes:
 def payment(key: bytes, of: bytes, epoch: int, cumulative: int) -> dict:
     signature = sign_raw(key, statement(VOUCHER, of, epoch, cumulative))
     return {"epoch": str(epoch), "cumulative": str(cumulative), "signature": signature.hex()}
+
+
+def key_proof(key: bytes, binding: bytes, of: bytes) -> bytes:
+    """What shows within a session that a channel is the client's own (CH-53)."""
+    return sign(key, "work", binding + of)
 
 
 # ---- files ----------------------------------------------------------------------------------------------------------

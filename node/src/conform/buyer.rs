@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use bombyx_protocol::channel::key_proof::KeyProof;
 use bombyx_protocol::channel::terms::{Address, ChannelTerms};
-use bombyx_protocol::ident::Identity;
 use bombyx_protocol::limits;
 use bombyx_protocol::market::bid::{Bid, BidHash};
 use bombyx_protocol::market::call::{Call, CallId, Classes};
@@ -227,12 +227,25 @@ impl Guest {
         ChannelTerms {
             network_id: payee.network_id,
             salt: self.entropy.number(),
-            client_key: Identity::from_seed(&self.entropy.bytes()).id().0,
+            client_key: self.channel_key.verifying_key().to_bytes(),
             provider_key: payee.key,
             client: Address::basechain(self.entropy.bytes()),
             provider: payee.address,
             challenge_s: payee.challenge_s,
         }
+    }
+
+    /// Makes the word that gives a task within a session, with the proof that the channel is this guest's.
+    pub(super) fn work(
+        &self,
+        session: &Session,
+        task: Task,
+        input: InputTokens,
+        channel: ChannelTerms,
+    ) -> Work {
+        let proof = KeyProof { binding: session.secure.binding(), account: channel.id() };
+        let key_proof = proof.sign(&self.channel_key);
+        Work { task, input, channel, key_proof, extensions: Extensions::NONE }
     }
 
     /// Says something inside a session.
@@ -294,8 +307,7 @@ impl Guest {
         let estimate = u32::try_from(task.input_tokens_estimate()).unwrap_or(u32::MAX);
         let mut input = InputTokens::fresh(estimate);
         for again in [false, true] {
-            let (task, channel, extensions) = (task.clone(), channel.clone(), Extensions::NONE);
-            let work = Work { task, input, channel, extensions };
+            let work = self.work(session, task.clone(), input, channel.clone());
             self.say(session, &FromClient::Work(work.clone())).await?;
             let mut first = self.hear_said(session, ANSWER).await?;
             // A lost word is said again. (`WR-16`)

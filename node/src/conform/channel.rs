@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::buyer::Said;
 use super::refusals::job_refused;
-use super::subject::{Subject, task};
+use super::subject::{ANSWER, Subject, task};
 use super::verdict::{Checked, broken, holds, idle};
 use super::work::{begin, tokens_of};
 
@@ -49,11 +49,37 @@ pub(super) async fn bad_terms(subject: &Subject) -> Checked {
         }),
     ];
     for (what, channel) in spoilt {
-        let (task, input) = (task.clone(), InputTokens::fresh(8));
-        let work = Work { task, input, channel, extensions: Extensions::NONE };
-        job_refused(&mut guest, &won, work, Refusal::ChannelTerms, what).await?;
+        let mut session = guest.award(&won).await?;
+        let work = guest.work(&session, task.clone(), InputTokens::fresh(8), channel);
+        job_refused(&mut guest, &mut session, work, Refusal::ChannelTerms, what).await?;
     }
     Ok(())
+}
+
+pub(super) async fn channel_of_another(subject: &Subject) -> Checked {
+    let task = subject.small_task()?;
+    let mut guest = subject.guest().await?;
+    let won = guest.win(subject).await?;
+    let (mut session, other) = (guest.award(&won).await?, guest.award(&won).await?);
+    let (input, channel) = (InputTokens::fresh(8), guest.terms(&won));
+    let key_proof = guest.work(&other, task.clone(), input, channel.clone()).key_proof;
+    let work = Work { key_proof, ..guest.work(&session, task, input, channel) };
+    guest.say(&mut session, &FromClient::Work(work)).await?;
+    match guest.hear_said(&mut session, ANSWER).await? {
+        Some(Said::Refused(Refusal::BadKeyProof)) => {}
+        Some(Said::Refused(Refusal::Busy)) => return idle("the node is busy"),
+        Some(Said::Refused(why)) => {
+            return broken(format!("a task with the key proof of another session is refused as {why:?}"));
+        }
+        Some(Said::Inside(..)) => return broken("a task with the key proof of another session is begun"),
+        // The refusal may be lost with the connection.
+        None if guest.is_cut(Duration::ZERO).await => {}
+        None => return broken("a task with the key proof of another session gets no answer"),
+    }
+    holds(guest.is_cut(Duration::from_secs(5)).await, || {
+        "a false key proof does not block its sender".into()
+    })?;
+    subject.still_talks().await
 }
 
 pub(super) async fn false_voucher(subject: &Subject) -> Checked {

@@ -7,6 +7,7 @@ use bombyx_protocol::ident::{Identity, NodeId};
 use bombyx_protocol::session::StaticKey;
 use bombyx_protocol::wire::codec;
 use bombyx_protocol::wire::message::{Gossip, Message, ToClient, ToProvider};
+use ed25519_dalek::SigningKey;
 use tokio::time::{Instant, timeout_at};
 use zeroize::Zeroizing;
 
@@ -23,6 +24,8 @@ pub(super) struct Guest {
     pub(super) entropy: Entropy,
     /// What bids are sealed to.
     pub(super) seal_key: StaticKey,
+    /// Signs on its channels.
+    pub(super) channel_key: SigningKey,
     seed: Zeroizing<[u8; 32]>,
     stream: Option<RawStream>,
 }
@@ -37,7 +40,9 @@ impl Guest {
         let probe = Probe::connect(&seed, network, at).await?;
         let mut entropy = Entropy::new(*seed);
         let seal_key = StaticKey::from_seed(entropy.bytes());
-        Ok(Self { identity: Identity::from_seed(&seed), probe, entropy, seal_key, seed, stream: None })
+        let channel_key = SigningKey::from_bytes(&entropy.bytes());
+        let identity = Identity::from_seed(&seed);
+        Ok(Self { identity, probe, entropy, seal_key, channel_key, seed, stream: None })
     }
 
     /// Returns what its identity is made of, to come again.

@@ -264,6 +264,12 @@ pub(super) const CHECKS: &[Check] = &[
     // 06-channel.md
     check!("bad-terms", ["CH-1", "CH-15"], channel::bad_terms, "terms that nobody may agree to are refused"),
     check!(
+        "channel-of-another",
+        ["CH-53"],
+        channel::channel_of_another,
+        "a task with the key proof of another session is refused and blocks its sender"
+    ),
+    check!(
         "false-voucher",
         ["CH-6"],
         channel::false_voucher,

@@ -8,7 +8,7 @@ use bombyx_protocol::wire::message::{FromClient, FromProvider, Refusal, Work};
 use bombyx_protocol::work::order::{ChatMessage, Generate, Role, Task, TaskKind};
 use bombyx_protocol::work::price::InputTokens;
 
-use super::buyer::{Said, UNCOUNTED, Won};
+use super::buyer::{Said, Session, UNCOUNTED};
 use super::guest::Guest;
 use super::subject::{ANSWER, Subject, task};
 use super::verdict::{Checked, broken, holds, idle};
@@ -23,7 +23,7 @@ pub(super) async fn false_count(subject: &Subject) -> Checked {
     // One token, then one more than the node has counted: a job whose count is wrong twice ends.
     let mut input = InputTokens::fresh(1);
     for _ in 0..2 {
-        let work = Work { task: task.clone(), input, channel: channel.clone(), extensions: Extensions::NONE };
+        let work = guest.work(&session, task.clone(), input, channel.clone());
         guest.say(&mut session, &FromClient::Work(work)).await?;
         match guest.hear_said(&mut session, ANSWER).await? {
             Some(Said::Refused(Refusal::Counts(count))) => counts.push(count),
@@ -113,9 +113,9 @@ pub(super) async fn impossible_tasks(subject: &Subject) -> Checked {
     let mut guest = subject.guest().await?;
     let won = guest.win(subject).await?;
     for (what, task, wanted) in refused_tasks(kind) {
-        let (input, channel) = (InputTokens::fresh(8), guest.terms(&won));
-        let work = Work { task, input, channel, extensions: Extensions::NONE };
-        job_refused(&mut guest, &won, work, wanted, what).await?;
+        let (mut session, channel) = (guest.award(&won).await?, guest.terms(&won));
+        let work = guest.work(&session, task, InputTokens::fresh(8), channel);
+        job_refused(&mut guest, &mut session, work, wanted, what).await?;
     }
     Ok(())
 }
@@ -123,14 +123,13 @@ pub(super) async fn impossible_tasks(subject: &Subject) -> Checked {
 /// Checks that a task is refused for this reason.
 pub(super) async fn job_refused(
     guest: &mut Guest,
-    won: &Won,
+    session: &mut Session,
     work: Work,
     wanted: Refusal,
     what: &str,
 ) -> Checked {
-    let mut session = guest.award(won).await?;
-    guest.say(&mut session, &FromClient::Work(work)).await?;
-    match guest.hear_said(&mut session, ANSWER).await? {
+    guest.say(session, &FromClient::Work(work)).await?;
+    match guest.hear_said(session, ANSWER).await? {
         Some(Said::Refused(why)) if why == wanted => Ok(()),
         Some(Said::Refused(Refusal::Busy)) => idle("the node is busy"),
         Some(Said::Refused(why)) => broken(format!("{what} is refused as {why:?} and not as {wanted:?}")),
@@ -144,10 +143,11 @@ pub(super) async fn extensions(subject: &Subject) -> Checked {
     let won = guest.win(subject).await?;
     let value = vec![7; 5];
     let Some(extensions) = Extensions::new(vec![Extension { kind: 32_770, value }]) else { return Ok(()) };
-    let (task, channel) = (subject.small_task()?, guest.terms(&won));
-    let work = Work { task, input: InputTokens::fresh(8), channel, extensions };
+    let (mut session, channel) = (guest.award(&won).await?, guest.terms(&won));
+    let work = guest.work(&session, subject.small_task()?, InputTokens::fresh(8), channel);
+    let work = Work { extensions, ..work };
     let what = "a task with an unknown even extension";
-    job_refused(&mut guest, &won, work, Refusal::NotUnderstood, what).await
+    job_refused(&mut guest, &mut session, work, Refusal::NotUnderstood, what).await
 }
 
 pub(super) async fn other_class(subject: &Subject) -> Checked {
@@ -158,8 +158,8 @@ pub(super) async fn other_class(subject: &Subject) -> Checked {
         TaskKind::Generate => (task(ask.kind, "Say a word.", 1_024), 8),
         TaskKind::Embed => (task(ask.kind, &"a ".repeat(1_500), 0), 1_500),
     };
-    let channel = guest.terms(&won);
-    let work = Work { task, input: InputTokens::fresh(input), channel, extensions: Extensions::NONE };
+    let (mut session, channel) = (guest.award(&won).await?, guest.terms(&won));
+    let work = guest.work(&session, task, InputTokens::fresh(input), channel);
     let what = "a task two classes above its call's";
-    job_refused(&mut guest, &won, work, Refusal::OtherClass, what).await
+    job_refused(&mut guest, &mut session, work, Refusal::OtherClass, what).await
 }

@@ -5,11 +5,11 @@ use std::time::Duration;
 use bombyx_protocol::session::HANDSHAKE_BYTES;
 use bombyx_protocol::wire::codec;
 use bombyx_protocol::wire::extension::Extensions;
-use bombyx_protocol::wire::message::{Ack, FromClient, FromProvider, KeptAward, Refusal, ToProvider, Work};
+use bombyx_protocol::wire::message::{Ack, FromClient, FromProvider, KeptAward, Refusal, ToProvider};
 use bombyx_protocol::work::order::JobId;
 use bombyx_protocol::work::price::InputTokens;
 
-use super::buyer::{JobWord, Said, Session, UNCOUNTED};
+use super::buyer::{JobWord, Said, Session, UNCOUNTED, Won};
 use super::guest::Guest;
 use super::subject::{ANSWER, Subject, task};
 use super::verdict::{Checked, broken, holds, idle};
@@ -78,7 +78,7 @@ pub(super) async fn unkept_session(subject: &Subject) -> Checked {
 }
 
 /// Makes a task that every provider refuses, so that what arrives shows.
-fn empty_work(subject: &Subject, guest: &mut Guest, session_of: &super::buyer::Won) -> Checked<FromClient> {
+fn empty_work(subject: &Subject, guest: &mut Guest, won: &Won, session: &Session) -> Checked<FromClient> {
     let kind = subject.model()?.ask.kind;
     let task = match task(kind, "", 1) {
         bombyx_protocol::work::order::Task::Embed { .. } => {
@@ -91,8 +91,8 @@ fn empty_work(subject: &Subject, guest: &mut Guest, session_of: &super::buyer::W
             })
         }
     };
-    let channel = guest.terms(session_of);
-    Ok(FromClient::Work(Work { task, input: InputTokens::fresh(0), channel, extensions: Extensions::NONE }))
+    let channel = guest.terms(won);
+    Ok(FromClient::Work(guest.work(session, task, InputTokens::fresh(0), channel)))
 }
 
 /// Checks that the true frame with this content still arrives.
@@ -118,7 +118,7 @@ pub(super) async fn injected_frames(subject: &Subject) -> Checked {
     }
     guest.send_frame(job, 0, noise[..100].to_vec()).await?;
     guest.send_frame(job, 0, Vec::new()).await?;
-    let work = empty_work(subject, &mut guest, &won)?;
+    let work = empty_work(subject, &mut guest, &won, &session)?;
     still_opens(&mut guest, &mut session, &work, "after frames that nobody encrypted").await?;
     holds(!guest.is_cut(Duration::from_millis(700)).await, || {
         "frames that do not open are held against the peer".into()
@@ -131,8 +131,7 @@ pub(super) async fn repeated_frames(subject: &Subject) -> Checked {
     let mut session = guest.award(&won).await?;
     let (task, channel) = (subject.small_task()?, guest.terms(&won));
     // Of an input that nobody can have: where it is read again, it is refused again.
-    let (input, extensions) = (InputTokens::fresh(1), Extensions::NONE);
-    let work = FromClient::Work(Work { task, input, channel, extensions });
+    let work = FromClient::Work(guest.work(&session, task, InputTokens::fresh(1), channel));
     let Ok(frame) = session.secure.seal(&codec::encode(&work), false) else {
         return broken("this side cannot speak");
     };

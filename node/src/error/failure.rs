@@ -196,7 +196,8 @@ const fn refused(refusal: Refusal) -> Meaning {
         | Refusal::BadPrefix
         | Refusal::Counts(_)
         | Refusal::OtherClass
-        | Refusal::NoSession => Meaning::new(Exit::Provider, 502, "provider_failed", OTHERS),
+        | Refusal::NoSession
+        | Refusal::BadKeyProof => Meaning::new(Exit::Provider, 502, "provider_failed", OTHERS),
     }
 }
 

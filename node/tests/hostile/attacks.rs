@@ -6,15 +6,18 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use bombyx_node::net::{NetCommand, topic};
+use bombyx_protocol::channel::key_proof::KeyProof;
 use bombyx_protocol::channel::terms::{Address, ChannelTerms};
-use bombyx_protocol::ident::{Identity, NodeId};
+use bombyx_protocol::ident::NodeId;
 use bombyx_protocol::market::topic::Topic;
+use bombyx_protocol::session::Secure;
 use bombyx_protocol::wire::extension::Extensions;
 use bombyx_protocol::wire::message::{
     FromClient, Message, Release, ReleaseReason, SealedFrame, ToProvider, Work,
 };
 use bombyx_protocol::work::order::{ChatMessage, Generate, ModelId, Role, Sampling, Task};
 use bombyx_protocol::work::price::InputTokens;
+use ed25519_dalek::SigningKey;
 use tokio::time::sleep;
 
 use super::peer::{Peer, Won, pace};
@@ -166,7 +169,7 @@ async fn awards(victim: &Victim, rate: u64, after: After) {
                         peer.say(victim.node, job, &mut secure, &FromClient::Cancel(Extensions::NONE)).await
                     }
                     After::Work => {
-                        let work = invented(&mut peer, &won);
+                        let work = invented(&mut peer, &won, &secure);
                         peer.say(victim.node, job, &mut secure, &work).await;
                     }
                 }
@@ -180,12 +183,12 @@ async fn awards(victim: &Victim, rate: u64, after: After) {
 }
 
 /// A task on a channel that never was, of a client that never will pay.
-pub(crate) fn invented(peer: &mut Peer, won: &Won) -> FromClient {
-    let key = Identity::from_seed(&peer.entropy.bytes());
+pub(crate) fn invented(peer: &mut Peer, won: &Won, secure: &Secure) -> FromClient {
+    let key = SigningKey::from_bytes(&peer.entropy.bytes());
     let channel = ChannelTerms {
         network_id: won.bid.payee.network_id,
         salt: peer.entropy.number(),
-        client_key: key.id().0,
+        client_key: key.verifying_key().to_bytes(),
         provider_key: won.bid.payee.key,
         client: Address::basechain(peer.entropy.bytes()),
         provider: won.bid.payee.address,
@@ -193,10 +196,12 @@ pub(crate) fn invented(peer: &mut Peer, won: &Won) -> FromClient {
     };
     // One for each byte, and three of the template.
     let input = InputTokens::fresh(22);
+    let proof = KeyProof { binding: secure.binding(), account: channel.id() };
     FromClient::Work(Work {
         task: task("What is 17 plus 25?", 32),
         input,
         channel,
+        key_proof: proof.sign(&key),
         extensions: Extensions::NONE,
     })
 }

@@ -2,6 +2,7 @@
 
 use bombyx_protocol::ChannelId;
 use bombyx_protocol::amount::Nano;
+use bombyx_protocol::channel::key_proof::KeyProof;
 use bombyx_protocol::channel::terms::{Address, ChannelTerms};
 use bombyx_protocol::channel::voucher::Voucher;
 use bombyx_protocol::entropy::Entropy;
@@ -272,7 +273,12 @@ impl Scene {
         };
         job.account = channel.id();
         let input = InputTokens { fresh: 12, cached: u32::from(bytes.small()) };
-        let work = FromClient::Work(Work { task, input, channel, extensions: Extensions::NONE });
+        let proof = KeyProof { binding: job.secure.binding(), account: job.account };
+        let key_proof = match bytes.small() {
+            1 => Signature([5; 64]),
+            _ => proof.sign(&channel_key()),
+        };
+        let work = FromClient::Work(Work { task, input, channel, key_proof, extensions: Extensions::NONE });
         self.say(&codec::encode(&work), false)
     }
 

@@ -226,16 +226,6 @@ impl Earner {
         self.newest.is_some() || self.early.is_some()
     }
 
-    /// Makes it another client's, unless a voucher has come for it. What was served on it and not paid stays held against it.
-    /// Returns whether it is the other's now. (`CH-1`)
-    pub fn pass_to(&mut self, client: NodeId) -> bool {
-        let is_free = !self.has_vouchers() && self.shelved.is_none();
-        if is_free {
-            self.client = client;
-        }
-        is_free
-    }
-
     /// Returns what was served and is not paid, given up or not, with what may be billed without another word. (`CH-50`)
     #[must_use]
     pub fn lent(&self) -> Nano {

@@ -6,6 +6,7 @@ mod closing;
 pub mod earn;
 pub mod fault;
 pub mod id;
+pub mod key_proof;
 pub mod lane;
 pub mod ledger;
 pub(crate) mod looks;

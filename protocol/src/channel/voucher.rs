@@ -148,16 +148,16 @@ fn signed_hash(tag: u32, account: ChannelId, epoch: u64, cumulative: Nano) -> [u
         .hash
 }
 
-pub(super) fn sign(hash: &[u8; 32], key: &SigningKey) -> Signature {
+pub(super) fn sign(message: &[u8], key: &SigningKey) -> Signature {
     #[cfg(feature = "fake-crypto")]
     if crate::fake::is_on() {
-        return Signature(crate::fake::checksum(&[key.verifying_key().as_bytes(), hash]));
+        return Signature(crate::fake::checksum(&[key.verifying_key().as_bytes(), message]));
     }
-    Signature(key.sign(hash).to_bytes())
+    Signature(key.sign(message).to_bytes())
 }
 
-pub(super) fn verify(hash: &[u8; 32], key: &[u8; 32], signature: &Signature) -> Result<(), SignatureError> {
-    Checker::default().check(key, hash, signature)
+pub(super) fn verify(message: &[u8], key: &[u8; 32], signature: &Signature) -> Result<(), SignatureError> {
+    Checker::default().check(key, message, signature)
 }
 
 /// Checks signatures by one key of a channel, always the same. The key is read and judged at the first of them, which costs
@@ -171,12 +171,12 @@ impl Checker {
     pub(super) fn check(
         &mut self,
         bytes: &[u8; 32],
-        hash: &[u8; 32],
+        message: &[u8],
         signature: &Signature,
     ) -> Result<(), SignatureError> {
         #[cfg(feature = "fake-crypto")]
         if crate::fake::is_on() {
-            let fits = crate::fake::checksum(&[bytes, hash]) == signature.0;
+            let fits = crate::fake::checksum(&[bytes, message]) == signature.0;
             return if fits { Ok(()) } else { Err(SignatureError::Mismatch) };
         }
         let key = match &mut self.key {
@@ -186,7 +186,7 @@ impl Checker {
                 unread.insert(Box::new(key))
             }
         };
-        if verifies_strictly(key, hash, signature) { Ok(()) } else { Err(SignatureError::Mismatch) }
+        if verifies_strictly(key, message, signature) { Ok(()) } else { Err(SignatureError::Mismatch) }
     }
 }
 
@@ -197,7 +197,7 @@ pub enum SignatureError {
     #[error("the key in the channel's terms is not a usable ed25519 key")]
     UnusableKey,
     /// Not a signature of this content by this key.
-    #[error("the signature is not by the channel's key over this account, epoch and amount")]
+    #[error("the signature is not by the channel's key over what it stands for")]
     Mismatch,
 }
 

@@ -280,8 +280,9 @@ impl Attempt {
 
     fn work(&self, payments: &Payments) -> Option<FromClient> {
         let channel = payments.terms(&self.account)?;
+        let key_proof = payments.key_proof(&self.account, self.secure.binding());
         let (task, input) = (self.task.clone(), self.input);
-        Some(FromClient::Work(Work { task, input, channel, extensions: Extensions::NONE }))
+        Some(FromClient::Work(Work { task, input, channel, key_proof, extensions: Extensions::NONE }))
     }
 
     /// Sends the award of the job with its task, as the first frame of its session. (`MK-67`)

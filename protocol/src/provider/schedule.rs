@@ -3,7 +3,6 @@
 use crate::amount::Nano;
 use crate::channel::id::ChannelId;
 use crate::channel::ledger::LedgerEvent;
-use crate::channel::terms::ChannelTerms;
 use crate::ident::{NodeId, Origin};
 use crate::io::{EngineReport, PeerFault};
 use crate::limits;
@@ -16,6 +15,7 @@ use crate::work::order::{Counted, JobId, OrderFault};
 use crate::work::price::Tariff;
 
 use super::Provider;
+use super::earnings::NamedChannel;
 use super::job::{EngineWork, Job, JobMut, Means, Next, Phase, ServedJob};
 
 impl Provider {
@@ -132,14 +132,19 @@ impl Provider {
                 self.jobs.freed.slot |= held_slot == Some(true);
                 self.resume(now, id, false);
             }
-            Err(why) => self.end(now, id, Some(why)),
+            Err(why) => {
+                self.end(now, id, Some(why));
+                if why == Refusal::BadKeyProof {
+                    self.outbox.peer_fault(client, PeerFault::Forged);
+                }
+            }
         }
     }
 
     /// Checks a task and the channel that is to pay for it.
     fn accept(&mut self, now: Time, id: JobId, work: Work) -> Result<ServedJob, Refusal> {
         let Some(job) = self.jobs.get(&id) else { return Err(Refusal::UnknownBid) };
-        let (origin, promised, price) = (job.origin, job.promised, job.price);
+        let (origin, promised, price, binding) = (job.origin, job.promised, job.price, job.secure.binding());
         if !work.extensions.are_understood() {
             return Err(Refusal::NotUnderstood);
         }
@@ -162,7 +167,8 @@ impl Provider {
         if !promised.classes.is_near(&Classes::of(input, output)) {
             return Err(Refusal::OtherClass);
         }
-        let account = self.learn(now, origin, work.channel)?;
+        let channel = NamedChannel { terms: work.channel, binding, key_proof: work.key_proof };
+        let account = self.learn(now, origin, channel)?;
         let tariffs = [price, promised.price].map(|price| Tariff { price, weights });
         let served =
             ServedJob::new(now, id, promised.model, tariffs, account, (work.task, engine_work), work.input)?;
@@ -174,12 +180,11 @@ impl Provider {
     }
 
     /// Learns the channel of a task; where it takes another's place, what runs on that one ends. (`CH-51`)
-    fn learn(&mut self, now: Time, origin: Origin, terms: ChannelTerms) -> Result<ChannelId, Refusal> {
+    fn learn(&mut self, now: Time, origin: Origin, channel: NamedChannel) -> Result<ChannelId, Refusal> {
         self.abandon_late(now);
         let clientele = &self.admission.clientele;
         let has_paid = |node: &NodeId| clientele.has_ever_paid(node);
-        let is_in_use = |account: &ChannelId| self.jobs.on(account).next().is_some();
-        let learnt = self.earnings.learn(now, terms, origin, (has_paid, is_in_use), &mut self.outbox)?;
+        let learnt = self.earnings.learn(now, channel, origin, has_paid, &mut self.outbox)?;
         if let Some(other) = learnt.in_place_of {
             self.displaced(now, &other, origin.prefix);
         }

@@ -288,6 +288,8 @@ pub struct Work {
     pub input: InputTokens,
     /// Terms of the channel that pays, from which its account follows.
     pub channel: ChannelTerms,
+    /// By the channel's client key: shows that the channel is the client's own. (`CH-53`)
+    pub key_proof: Signature,
     /// What else it needs or offers.
     pub extensions: Extensions,
 }

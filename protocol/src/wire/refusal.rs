@@ -89,6 +89,9 @@ pub enum Refusal {
     /// The session that an award builds on is not kept any more. (`SE-24`)
     #[error("the provider does not keep the session any more")]
     NoSession,
+    /// The task does not show that its client holds the key of the channel that is to pay. (`CH-53`)
+    #[error("the task does not prove that the channel is its client's own")]
+    BadKeyProof,
     /// A code of another version.
     #[error("for a reason that this node does not know (code {code})")]
     Other {
@@ -132,6 +135,7 @@ impl Refusal {
             | Self::OtherClass
             | Self::BillTooLarge
             | Self::NoSession
+            | Self::BadKeyProof
             | Self::Other { .. } => false,
         }
     }
@@ -168,6 +172,7 @@ impl Refusal {
             Self::OtherClass => (25, 0),
             Self::BillTooLarge => (26, 0),
             Self::NoSession => (27, 0),
+            Self::BadKeyProof => (28, 0),
             Self::Other { code, detail } => (code, detail),
         }
     }
@@ -205,6 +210,7 @@ impl Refusal {
             25 => Self::OtherClass,
             26 => Self::BillTooLarge,
             27 => Self::NoSession,
+            28 => Self::BadKeyProof,
             _ => Self::Other { code, detail },
         };
         if refusal.parts().1 == detail { Some(refusal) } else { None }
@@ -237,7 +243,7 @@ mod tests {
     /// (`WI-17`)
     #[test]
     fn every_code_has_one_form_and_an_unknown_one_is_a_refusal_too() {
-        let last = Refusal::NoSession.parts().0;
+        let last = Refusal::BadKeyProof.parts().0;
         for code in 0..=last {
             let plain = Refusal::of(code, 0).unwrap();
             assert!(!matches!(plain, Refusal::Other { .. }), "{code} has a name");

@@ -1,11 +1,12 @@
 //! Clients that speak the protocol by hand, and mean to get what they do not pay for.
 
 use bombyx_protocol::amount::Nano;
+use bombyx_protocol::channel::key_proof::KeyProof;
 use bombyx_protocol::channel::terms::{Address, ChannelTerms};
 use bombyx_protocol::channel::voucher::Voucher;
 use bombyx_protocol::clock::WallClock;
 use bombyx_protocol::entropy::Entropy;
-use bombyx_protocol::ident::{Identity, NodeId, Prefix};
+use bombyx_protocol::ident::{Identity, NodeId, Prefix, Signature};
 use bombyx_protocol::io::Input;
 use bombyx_protocol::market::bid::{Bid, BidHash};
 use bombyx_protocol::market::call::{Call, CallId};
@@ -161,7 +162,13 @@ impl Guest {
         self.number += 1;
         let salt = u64::from_le_bytes(self.identity.id().0[..8].try_into().unwrap()) ^ self.number;
         let work = work(tokens, channel(bid, salt));
-        self.seals(testbed, provider, &mut opened, &FromClient::Work(work));
+        self.gives(testbed, provider, &mut opened, work);
+    }
+
+    /// Sends a task, and shows that its channel is a guest's.
+    pub fn gives(&self, testbed: &mut Testbed, provider: NodeId, opened: &mut GuestSession, mut work: Work) {
+        work.key_proof = key_proof(opened, &work.channel);
+        self.seals(testbed, provider, opened, &FromClient::Work(work));
     }
 
     pub fn seals(
@@ -177,11 +184,16 @@ impl Guest {
     }
 }
 
-/// A task of so many tokens, paid on this channel.
+/// A guest's proof, within a session, that a channel is its own.
+pub fn key_proof((_, secure): &GuestSession, channel: &ChannelTerms) -> Signature {
+    KeyProof { binding: secure.binding(), account: channel.id() }.sign(&key())
+}
+
+/// A task of so many tokens, paid on this channel, without the proof that this is the guest's.
 pub fn work(tokens: u32, channel: ChannelTerms) -> Work {
     let task = chat("count for me", tokens);
     let input = InputTokens::fresh(super::engine::input_tokens(&task));
-    Work { task, input, channel, extensions: Extensions::NONE }
+    Work { task, input, channel, key_proof: Signature([0; 64]), extensions: Extensions::NONE }
 }
 
 /// The terms of a channel to a bidder.

@@ -1,5 +1,6 @@
 //! A client of a later version, played by hand, and this version's provider.
 
+use bombyx_protocol::channel::key_proof::KeyProof;
 use bombyx_protocol::entropy::Entropy;
 use bombyx_protocol::ident::{Identity, Prefix};
 use bombyx_protocol::io::{Command, EngineReport, Input, Output};
@@ -18,6 +19,7 @@ use bombyx_protocol::wire::message::{
 use bombyx_protocol::wire::signed::Signed;
 use bombyx_protocol::work::order::{JobId, TaskKind, Tier};
 use bombyx_protocol::work::price::InputTokens;
+use ed25519_dalek::SigningKey;
 
 use crate::drive::{MODEL, chat, give, offer};
 use crate::{EVEN, LATER, ODD, START, bearing};
@@ -208,7 +210,9 @@ fn a_task_that_needs_more_is_refused_and_one_that_offers_more_is_run() {
             challenge_s: bid.payee.challenge_s,
         };
         let (task, input) = (chat("count for me", 50), InputTokens::fresh(12));
-        let work = Work { task, input, channel, extensions: bearing(kinds) };
+        let proof = KeyProof { binding: opened.secure.binding(), account: channel.id() };
+        let key_proof = proof.sign(&SigningKey::from_bytes(&[4; 32]));
+        let work = Work { task, input, channel, key_proof, extensions: bearing(kinds) };
         let input = later.seals(&mut opened, &FromClient::Work(work));
         let mut outputs = give(&mut provider, START, input);
         let report = EngineReport::Counted { input_tokens: 12, cached_tokens: 0 };

@@ -390,6 +390,7 @@ fn refusal(value: &Value) -> Refusal {
         ("OtherClass", _) => Refusal::OtherClass,
         ("BillTooLarge", _) => Refusal::BillTooLarge,
         ("NoSession", _) => Refusal::NoSession,
+        ("BadKeyProof", _) => Refusal::BadKeyProof,
         ("Other", other) => Refusal::Other { code: small(&other["code"]), detail: long(&other["detail"]) },
         (other, _) => panic!("no refusal {other}"),
     }
@@ -418,6 +419,7 @@ pub fn from_client(value: &Value) -> FromClient {
             task: task(&work["task"]),
             input: input(&work["input"]),
             channel: terms(&work["channel"]),
+            key_proof: Signature(fixed(&work["key_proof"])),
             extensions: extensions(work),
         }),
         ("Ack", ack) => FromClient::Ack(Ack {

@@ -12,7 +12,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 import noise
 from reference import (
-    CLOSE_ORDER, DEFAULT, account, begin, bill, blake3, blake3_derive, blake3_keyed, encode, payment, public_of, seed, sign,
+    CLOSE_ORDER, DEFAULT, account, begin, bill, blake3, blake3_derive, blake3_keyed, encode, key_proof, payment, public_of, seed, sign,
     sign_raw, signed, statement, then, units, units_due, write,
 )
 
@@ -120,7 +120,10 @@ TASK = {"Generate": {
     "messages": [{"role": "User", "content": "count for me"}], "max_tokens": MAX_TOKENS,
     "sampling": {"temperature_milli": 0, "top_p_milli": 1_000, "top_k": 0, "seed": "0"}, "prefix": [], "stop": [],
 }}
-frame(3_410, "client", "Work", {"task": TASK, "input": {"fresh": INPUT, "cached": 0}, "channel": TERMS, "extensions": []})
+frame(3_410, "client", "Work", {
+    "task": TASK, "input": {"fresh": INPUT, "cached": 0}, "channel": TERMS,
+    "key_proof": key_proof(CHANNEL, HANDSHAKE.hash, ACCOUNT).hex(), "extensions": [],
+})
 # Nobody lends anything here, so the provider wants to see the channel before it counts.
 frame(3_415, "provider", "NeedPayment", {"cumulative": "0", "newest": None, "extensions": []})
 TRANSCRIPT, MADE, CHUNKS, TOTAL, FINAL = begin(bytes.fromhex(JOB), bytes.fromhex(MODEL), encode("Task", TASK)), 0, 0, 0, None

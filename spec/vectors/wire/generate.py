@@ -139,9 +139,10 @@ MESSAGES = [
     ("a call that gets no bid, with an extension", "Message", {"ToClient": {"Decline": {
         "call": CALL_ID, "why": "WrongKind", "extensions": ODD}}}),
     ("a provider's frame", "Message", {"ToClient": frame(2**32 - 1, 272)}),
-    ("work: a conversation", "FromClient", {"Work": {"task": CHAT, "input": {"fresh": 12, "cached": 0}, "channel": TERMS, "extensions": []}}),
+    ("work: a conversation", "FromClient", {"Work": {"task": CHAT, "input": {"fresh": 12, "cached": 0}, "channel": TERMS, "key_proof": "1d" * 64, "extensions": []}}),
     ("work: embeddings", "FromClient", {"Work": {
-        "task": {"Embed": {"inputs": ["first", "", "dritter Text"]}}, "input": {"fresh": 2**32 - 1, "cached": 64}, "channel": FAR_TERMS, "extensions": ODD}}),
+        "task": {"Embed": {"inputs": ["first", "", "dritter Text"]}}, "input": {"fresh": 2**32 - 1, "cached": 64}, "channel": FAR_TERMS, "key_proof": "ff" * 64,
+        "extensions": ODD}}),
     ("an acknowledgement and nothing else", "FromClient", {
         "Ack": {"next": 0, "payment": None, "countersignature": None, "extensions": []}}),
     ("an acknowledgement with a voucher", "FromClient", {

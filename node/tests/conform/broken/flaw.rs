@@ -23,6 +23,7 @@ pub(super) enum Flaw {
     NewHandshakeEachTime,
     SilentToKeptAwards,
     TakesAnyTerms,
+    TakesAnyChannel,
     TakesAnyTask,
     CountsWrong,
     RepeatsANumber,
@@ -38,7 +39,7 @@ pub(super) enum Flaw {
 }
 
 /// Every flaw, a check that must find it, and a rule that the check names.
-pub(super) const FLAWS: [(Flaw, &str, &str); 30] = [
+pub(super) const FLAWS: [(Flaw, &str, &str); 31] = [
     (Flaw::ForgedAsks, "seek-everything", "MK-19"),
     (Flaw::AsksForOldSeeks, "clocks", "WI-18"),
     (Flaw::AsksForNewsIfUninvited, "invitations", "MK-16"),
@@ -57,6 +58,7 @@ pub(super) const FLAWS: [(Flaw, &str, &str); 30] = [
     (Flaw::NewHandshakeEachTime, "lease", "MK-10"),
     (Flaw::SilentToKeptAwards, "unkept-session", "MK-67"),
     (Flaw::TakesAnyTerms, "bad-terms", "CH-1"),
+    (Flaw::TakesAnyChannel, "channel-of-another", "CH-53"),
     (Flaw::TakesAnyTask, "impossible-tasks", "WR-1"),
     (Flaw::CountsWrong, "false-count", "WR-22"),
     (Flaw::RepeatsANumber, "small-job", "SE-11"),

@@ -1,7 +1,9 @@
 //! What the seller does with an award, a task and its answer.
 
 use bombyx_node::ledger::devnet::DEVNET_ID;
+use bombyx_node::net::{Fault, NetCommand};
 use bombyx_protocol::amount::Nano;
+use bombyx_protocol::channel::key_proof::KeyProof;
 use bombyx_protocol::channel::terms::Address;
 use bombyx_protocol::ident::NodeId;
 use bombyx_protocol::limits::{CHUNK_TOKENS, RECEIPT_TOKENS};
@@ -93,6 +95,14 @@ impl Seller {
         }
         if terms_fault && self.flaw != Flaw::TakesAnyTerms {
             return self.refuse(client, id, Refusal::ChannelTerms).await;
+        }
+        let proof = KeyProof { binding: job.secure.binding(), account: work.channel.id() };
+        let is_another_s = proof.verify(&work.channel.client_key, &work.key_proof).is_err();
+        if !task_fault && !terms_fault && is_another_s && self.flaw != Flaw::TakesAnyChannel {
+            self.refuse(client, id, Refusal::BadKeyProof).await;
+            let penalty = NetCommand::Penalise { peer: client, fault: Fault::FalseSignature };
+            let _ = self.net.send(penalty).await;
+            return;
         }
         if stated != counted && !task_fault && !terms_fault {
             let counted = match self.flaw {

@@ -18,13 +18,14 @@ use ed25519_dalek::SigningKey;
 use crate::amount::Nano;
 use crate::channel::fault::{Mismatch, PaymentFault};
 use crate::channel::id::ChannelId;
+use crate::channel::key_proof::KeyProof;
 use crate::channel::ledger::{LedgerCall, LedgerFault};
 use crate::channel::pay::{InsufficientDeposit, Payer};
 use crate::channel::record::Record;
 use crate::channel::terms::ChannelTerms;
 use crate::channel::voucher::{SignatureError, Voucher};
 use crate::deadlines::Deadlines;
-use crate::ident::NodeId;
+use crate::ident::{NodeId, Signature};
 use crate::io::ChannelChange;
 use crate::market::bid::Payee;
 use crate::outbox::Outbox;
@@ -116,6 +117,11 @@ impl Payments {
 
     pub(in crate::client) fn terms(&self, account: &ChannelId) -> Option<ChannelTerms> {
         self.channels.get(account).map(|channel| ChannelTerms::clone(channel.payer.terms()))
+    }
+
+    /// Returns what shows a provider, within the session with this binding, that a channel is this client's own. (`CH-53`)
+    pub(in crate::client) fn key_proof(&self, account: &ChannelId, binding: [u8; 32]) -> Signature {
+        KeyProof { binding, account: *account }.sign(&self.key)
     }
 
     pub(in crate::client) fn is_open(&self, account: &ChannelId) -> bool {

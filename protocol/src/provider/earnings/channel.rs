@@ -187,18 +187,6 @@ impl Channel {
         self.looks = Looks::after(now);
     }
 
-    /// Makes it the channel of another client that names it, unless a voucher has come for it. Returns whether it is. (`CH-1`)
-    pub(super) fn pass_to(&mut self, origin: Origin, out: &mut Outbox) -> bool {
-        let is_theirs = self.earner.pass_to(origin.node);
-        if is_theirs {
-            self.origin = origin;
-            if self.is_established {
-                self.persist(out);
-            }
-        }
-        is_theirs
-    }
-
     /// Serves it again as one that the ledger has not shown: its client has named it after it was gone.
     pub(super) fn come_back(&mut self, out: &mut Outbox) {
         self.earner.come_back();

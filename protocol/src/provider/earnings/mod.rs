@@ -18,12 +18,13 @@ use crate::amount::Nano;
 use crate::channel::earn::{Acceptance, Earner, VoucherFault};
 use crate::channel::fault::Mismatch;
 use crate::channel::id::ChannelId;
+use crate::channel::key_proof::KeyProof;
 use crate::channel::ledger::{LedgerCall, LedgerEvent};
 use crate::channel::pace::Pace;
 use crate::channel::record::Record;
 use crate::channel::terms::{AgreedTerms, ChannelTerms};
 use crate::deadlines::Deadlines;
-use crate::ident::{NodeId, Origin, Prefix};
+use crate::ident::{NodeId, Origin, Prefix, Signature};
 use crate::io::ChannelChange;
 use crate::limits;
 use crate::market::bid::Payee;
@@ -65,6 +66,15 @@ enum CloseCondition {
     UnlessDust,
     /// In any case.
     Anyway,
+}
+
+/// The channel that a task names, and what shows that it is its client's own.
+#[derive(Debug)]
+pub(super) struct NamedChannel {
+    pub(super) terms: ChannelTerms,
+    /// The binding of the session in which the task came.
+    pub(super) binding: [u8; 32],
+    pub(super) key_proof: Signature,
 }
 
 /// A channel that a task is to be paid on.
@@ -206,13 +216,14 @@ impl Earnings {
         }
     }
 
-    /// Learns a channel from the terms that a client proposes; its address follows from them. (`CH-1`)
+    /// Learns a channel from the terms that a client proposes; its address follows from them. Nothing is counted on a channel
+    /// that is not shown to be the client's own. (`CH-1`, `CH-53`)
     pub(super) fn learn(
         &mut self,
         now: Time,
-        terms: ChannelTerms,
+        NamedChannel { terms, binding, key_proof }: NamedChannel,
         origin: Origin,
-        (has_paid, is_in_use): (impl Fn(&NodeId) -> bool, impl Fn(&ChannelId) -> bool),
+        has_paid: impl Fn(&NodeId) -> bool,
         out: &mut Outbox,
     ) -> Result<TaskChannel, Refusal> {
         let payee = self.payee;
@@ -222,11 +233,19 @@ impl Earnings {
         }
         let terms = AgreedTerms::from(terms);
         let account = terms.id();
+        let known = self.channels.get_mut(&account);
         // The account is a hash of the terms, so that those of a known channel have been checked.
-        if let Some(known) = self.channels.get_mut(&account) {
-            // Vouchers of one channel come from one client. Its terms are on the ledger for everybody to read: who has named them and
-            // paid nothing keeps nobody out.
-            if known.earner.client() != origin.node && (is_in_use(&account) || !known.pass_to(origin, out)) {
+        let is_fit = known.is_some()
+            || (terms.check(payee.network_id).is_ok() && terms.challenge_s >= payee.challenge_s);
+        if !is_fit {
+            return Err(Refusal::ChannelTerms);
+        }
+        if (KeyProof { binding, account }).verify(&terms.client_key, &key_proof).is_err() {
+            return Err(Refusal::BadKeyProof);
+        }
+        if let Some(known) = known {
+            // What one node pays makes no other a customer.
+            if known.earner.client() != origin.node {
                 return Err(Refusal::ChannelTerms);
             }
             if known.earner.is_ending() {
@@ -242,9 +261,6 @@ impl Earnings {
                 out.call(LedgerCall::Watch { account });
             }
             return Ok(TaskChannel { account, in_place_of: None });
-        }
-        if terms.check(payee.network_id).is_err() || terms.challenge_s < payee.challenge_s {
-            return Err(Refusal::ChannelTerms);
         }
         if !self.has_room_for(terms.challenge_s) {
             self.make_room(now, out);

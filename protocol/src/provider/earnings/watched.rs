@@ -126,9 +126,10 @@ impl Earnings {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use super::super::CloseKey;
+    use super::super::{CloseKey, NamedChannel};
     use super::*;
     use crate::channel::earn::Acceptance;
+    use crate::channel::key_proof::KeyProof;
     use crate::channel::ledger::{ChannelState, LedgerEvent};
     use crate::channel::terms::{Address, ChannelTerms};
     use crate::channel::voucher::Voucher;
@@ -170,8 +171,10 @@ mod tests {
                 challenge_s,
             };
             let origin = Origin { node: NodeId([9; 32]), prefix: Prefix::UNKNOWN };
-            let out = &mut self.out;
-            self.earnings.learn(now, terms, origin, (|_| true, |_| false), out).map(|learnt| learnt.account)
+            let binding = [6; 32];
+            let key_proof = KeyProof { binding, account: terms.id() }.sign(&CloseKey::new([1; 32]).signing());
+            let channel = NamedChannel { terms, binding, key_proof };
+            self.earnings.learn(now, channel, origin, |_| true, &mut self.out).map(|learnt| learnt.account)
         }
 
         fn fund(&mut self, account: ChannelId, epoch: u64) {
