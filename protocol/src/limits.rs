@@ -269,6 +269,12 @@ pub const WORD_WAIT: Span = Span::from_s(20);
 pub const PROMISE_PARTS: u64 = 4;
 /// How long a provider waits for payment before it stops a job.
 pub const PAYMENT_WAIT: Span = Span::from_s(20);
+/// Vouchers that a provider has asked for on a channel and not looked at: as many as tokens are on their way. (`CH-54`)
+pub const VOUCHERS_ASKED_MAX: u32 = 96;
+/// How long after an answer to a demand of payment a client answers none on the same job: half as long as demands are apart. (`CH-55`)
+pub const DEMAND_EVERY: Span = CHUNK_RETRY.half();
+/// Demands on one job that a client accuses nobody of, beside one for each chunk and each [`CHUNK_RETRY`]. (`CH-55`)
+pub const DEMANDS_MAX: u64 = CHUNKS_UNACKED_MAX as u64;
 /// A job that has stood still for money for longer says nothing of how fast its engine is. (`MK-48`)
 pub const STOOD_STILL: Span = Span::from_ms(250);
 /// How long a provider waits for its own engine to say anything about a job before it gives the job up.

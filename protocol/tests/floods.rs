@@ -5,7 +5,6 @@
 mod testbed;
 
 use bombyx_protocol::amount::Nano;
-use bombyx_protocol::channel::ledger::LedgerCall;
 use bombyx_protocol::channel::terms::ChannelTerms;
 use bombyx_protocol::ident::{NodeId, Prefix};
 use bombyx_protocol::io::{Budget, PeerFault};
@@ -15,7 +14,7 @@ use bombyx_protocol::time::{Span, Time};
 use bombyx_protocol::wire::extension::Extensions;
 use bombyx_protocol::wire::message::{Ack, FromClient, Payment, Refusal};
 use bombyx_protocol::work::order::TaskKind;
-use testbed::guest::{Guest, GuestSession, channel, net, voucher_of, work};
+use testbed::guest::{Guest, GuestSession, channel, net, opens, voucher_of, work};
 use testbed::{CALM, MODEL, Testbed, ceiling, chat, price};
 
 const COIN: Nano = Nano(1_000_000_000);
@@ -229,11 +228,7 @@ fn depositor(seed: u64) -> (Testbed, NodeId, Guest, ChannelTerms) {
     guest.output_log2 = 11;
     let (bid, _) = guest.call(&mut testbed, provider).unwrap();
     let terms = channel(&bid, 1);
-    testbed.chain.fund([9; 32], Nano(2 * COIN.0));
-    let open = LedgerCall::Open { terms: terms.clone().into(), deposit: COIN };
-    testbed.chain.call(guest.identity.id(), Some([9; 32]), open);
-    let now = testbed.now;
-    testbed.chain.block(now);
+    opens(&mut testbed, guest.identity.id(), &terms, COIN);
     assert_eq!(testbed.chain.locked(), COIN.0);
     (testbed, provider, guest, terms)
 }

@@ -4,14 +4,13 @@
 mod testbed;
 
 use bombyx_protocol::amount::Nano;
-use bombyx_protocol::channel::ledger::LedgerCall;
 use bombyx_protocol::channel::terms::ChannelTerms;
 use bombyx_protocol::ident::NodeId;
 use bombyx_protocol::limits;
 use bombyx_protocol::time::Span;
 use bombyx_protocol::wire::extension::Extensions;
 use bombyx_protocol::wire::message::{Ack, FromClient, Refusal};
-use testbed::guest::{Guest, GuestSession, channel, net, voucher_of, work};
+use testbed::guest::{Guest, GuestSession, channel, net, opens, voucher_of, work};
 use testbed::{CALM, Testbed, price};
 
 const COIN: Nano = Nano(1_000_000_000);
@@ -29,11 +28,7 @@ impl Visitor {
         let mut guest = Guest::new(testbed, number, net(prefix));
         let (bid, _) = guest.call(testbed, provider).unwrap();
         let terms = channel(&bid, number);
-        testbed.chain.fund([9; 32], Nano(10 * COIN.0));
-        let open = LedgerCall::Open { terms: terms.clone().into(), deposit: COIN };
-        testbed.chain.call(guest.identity.id(), Some([9; 32]), open);
-        let now = testbed.now;
-        testbed.chain.block(now);
+        opens(testbed, guest.identity.id(), &terms, COIN);
         Self { guest, terms, placed: 0 }
     }
 

@@ -132,7 +132,7 @@ impl Driver {
                     PeerFault::NoTask | PeerFault::NoMoney => return Ok(()),
                     PeerFault::Forged | PeerFault::FalseVoucher => Fault::FalseSignature,
                     PeerFault::Malformed => Fault::Malformed,
-                    PeerFault::FalseReceipt => Fault::RuleBroken,
+                    PeerFault::FalseReceipt | PeerFault::Demanding => Fault::RuleBroken,
                 };
                 self.command(NetCommand::Penalise { peer, fault }).await?;
             }

@@ -369,18 +369,29 @@ impl Earner {
         self.served = self.served.saturating_plus(amount);
     }
 
+    /// Returns whether a voucher says more than those that came before, if it is true.
+    #[must_use]
+    pub fn is_news(&self, payment: &Payment) -> bool {
+        let epoch =
+            self.shown_funding().map(|state| state.epoch).or(self.newest.map(|newest| newest.epoch));
+        let is_old = epoch == Some(payment.epoch) && payment.cumulative <= self.paid();
+        let is_known = self.early.as_ref().is_some_and(|early| order(early) >= order(payment));
+        !is_old && !is_known
+    }
+
+    fn shown_funding(&self) -> Option<ChannelState> {
+        self.seen.filter(|state| state.epoch != 0)
+    }
+
     /// Accepts a voucher, or says why not. (`CH-6`)
     ///
     /// # Errors
     /// [`VoucherFault`]; nothing changes then.
     pub fn accept(&mut self, payment: Payment) -> Result<Acceptance, VoucherFault> {
-        let seen = self.seen.filter(|state| state.epoch != 0);
-        let epoch = seen.map(|state| state.epoch).or(self.newest.map(|newest| newest.epoch));
-        let is_old = epoch == Some(payment.epoch) && payment.cumulative <= self.paid();
-        let is_known = self.early.as_ref().is_some_and(|early| order(early) >= order(&payment));
-        if is_old || is_known {
+        if !self.is_news(&payment) {
             return Ok(Acceptance::Nothing);
         }
+        let seen = self.shown_funding();
         let signed = payment.on(self.account());
         self.checker
             .check(&self.terms.client_key, &signed.hash(), &signed.signature)

@@ -3,6 +3,7 @@
 pub mod address;
 pub mod cell;
 mod closing;
+pub mod demands;
 pub mod earn;
 pub mod fault;
 pub mod id;

@@ -1,10 +1,11 @@
 //! One attempt at an order with one provider: chunks in, acknowledgements and vouchers out, and the silence that ends it.
 
 use crate::amount::Nano;
+use crate::channel::demands::{Demands, Response};
 use crate::channel::fault::PaymentFault;
 use crate::channel::id::ChannelId;
 use crate::ident::{Identity, NodeId};
-use crate::io::{Failure, Output};
+use crate::io::{Failure, Output, PeerFault};
 use crate::limits;
 use crate::market::auction::{Candidate, Source};
 use crate::market::call::Classes;
@@ -68,6 +69,8 @@ pub(super) struct Attempt {
     /// Until then, a provider that reports waiting does not count as stalled.
     pub(super) patient_until: Option<Time>,
     pub(super) asked_at: Time,
+    /// What its provider has asked of it.
+    pub(super) demands: Demands,
 }
 
 /// A session in which a task can be sent: its provider has taken an award, or the award goes with the task.
@@ -150,6 +153,7 @@ impl Attempt {
             promise_max,
             patient_until: None,
             asked_at: now,
+            demands: Demands::new(now),
         };
         match opening {
             Some(opening) => attempt.send_award(opening, payments, outbox),
@@ -266,6 +270,15 @@ impl Attempt {
     pub(super) fn wake_at(&self) -> Time {
         let award = self.award.as_ref().map_or(Time::NEVER, |_| self.started + limits::AWARD_WAIT);
         self.ask_at().min(self.progress_at + self.patience()).min(award)
+    }
+
+    /// Returns whether a demand of payment is to be answered. One too many is held against the provider. (`CH-55`)
+    pub(super) fn is_to_answer(&mut self, now: Time, outbox: &mut Outbox) -> bool {
+        let response = self.demands.take(now);
+        if response == Response::Accuse {
+            outbox.peer_fault(self.provider(), PeerFault::Demanding);
+        }
+        response == Response::Answer
     }
 
     /// Sends the task, with its award where that is not answered.

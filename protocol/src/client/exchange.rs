@@ -49,7 +49,10 @@ impl AttemptMut<'_> {
             Ok(FromProvider::NeedPayment(need)) if !need.extensions.are_understood() => {
                 Next::FailOver(Failure::Refused(Refusal::NotUnderstood))
             }
-            Ok(FromProvider::NeedPayment(need)) => self.on_need_payment(&need),
+            Ok(FromProvider::NeedPayment(need)) if self.attempt.is_to_answer(self.now, self.outbox) => {
+                self.on_need_payment(&need)
+            }
+            Ok(FromProvider::NeedPayment(_)) => Next::Stay,
             Ok(FromProvider::Progress(progress)) => self.on_progress(progress),
             Err(_) => {
                 self.peer_fault(PeerFault::Malformed);
@@ -68,6 +71,7 @@ impl AttemptMut<'_> {
 
     /// Accepts a chunk, hands its content to the user, and pays for a new receipt. (`WR-6`, `CH-3`)
     fn on_chunk(&mut self, chunk: Chunk, last: bool) -> Next {
+        self.attempt.demands.chunk();
         let before = (self.attempt.stream.input_tokens(), self.attempt.stream.output_tokens());
         let parts = match self.attempt.stream.accept(chunk, last) {
             Ok(parts) => parts,

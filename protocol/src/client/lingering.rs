@@ -210,6 +210,7 @@ impl LingeringJob {
         self.cancel_again(now, outbox);
         match codec::decode_sealed::<FromProvider>(&opened.body) {
             Ok(FromProvider::Chunk(chunk)) => {
+                self.attempt.demands.chunk();
                 let before = (self.attempt.stream.input_tokens(), self.attempt.stream.output_tokens());
                 let parts = self.attempt.stream.accept(chunk, opened.last).unwrap_or_default();
                 if self.pay(now, &parts, payments, outbox) {
@@ -217,6 +218,7 @@ impl LingeringJob {
                 }
             }
             // The owner is told what is wrong with the channel; no order waits here any more.
+            Ok(FromProvider::NeedPayment(_)) if !self.attempt.is_to_answer(now, outbox) => return,
             Ok(FromProvider::NeedPayment(need)) => {
                 let _ = payments.recover(&self.attempt.account, need.newest, outbox);
             }

@@ -313,6 +313,8 @@ pub enum PeerFault {
     FalseReceipt,
     /// A voucher that does not verify.
     FalseVoucher,
+    /// More demands of payment than a job has reason for. (`CH-55`)
+    Demanding,
     /// An award that no task followed. (`MK-45`)
     NoTask,
     /// A task that no money followed. (`MK-45`)
@@ -326,7 +328,9 @@ impl PeerFault {
     #[must_use]
     pub const fn is_breach(self) -> bool {
         match self {
-            Self::Forged | Self::Malformed | Self::FalseReceipt | Self::FalseVoucher => true,
+            Self::Forged | Self::Malformed | Self::FalseReceipt | Self::FalseVoucher | Self::Demanding => {
+                true
+            }
             Self::NoTask | Self::NoMoney => false,
         }
     }

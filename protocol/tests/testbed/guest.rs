@@ -2,6 +2,7 @@
 
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::key_proof::KeyProof;
+use bombyx_protocol::channel::ledger::LedgerCall;
 use bombyx_protocol::channel::terms::{Address, ChannelTerms};
 use bombyx_protocol::channel::voucher::Voucher;
 use bombyx_protocol::clock::WallClock;
@@ -207,6 +208,15 @@ pub fn channel(bid: &Bid, salt: u64) -> ChannelTerms {
         provider: bid.payee.address,
         challenge_s: bid.payee.challenge_s,
     }
+}
+
+/// Opens a channel with so much on it, whether its guest means to pay or not.
+pub fn opens(testbed: &mut Testbed, node: NodeId, terms: &ChannelTerms, deposit: Nano) {
+    testbed.chain.fund([9; 32], Nano(2 * deposit.0));
+    let open = LedgerCall::Open { terms: terms.clone().into(), deposit };
+    testbed.chain.call(node, Some([9; 32]), open);
+    let now = testbed.now;
+    testbed.chain.block(now);
 }
 
 /// A session that a provider has accepted.

@@ -68,6 +68,8 @@ pub enum Plan {
     BillsRefused(u32),
     /// It takes the award, sends an empty chunk, and refuses the task as busy.
     EmptyBusy,
+    /// It wants to see money, so many times at once.
+    Demands(u32),
     /// It takes the award, wants to see money, and says at once that there is none.
     NoMoney,
     /// It takes so many, calls the first one unpaid, and wants to see money for the others.
@@ -247,6 +249,7 @@ impl Thief {
                 return self.send(to, ToClient::Refuse(Refuse::of(job, why)));
             }
             Plan::MoneyFirst | Plan::NoMoney => return self.wants_money(job),
+            Plan::Demands(times) => return (0..times).for_each(|_| self.wants_money(job)),
             Plan::Unpaid(count) => {
                 let begun: Vec<JobId> =
                     self.jobs.iter().filter(|(_, (.., begun))| *begun).map(|(job, _)| *job).collect();

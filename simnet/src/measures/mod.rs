@@ -158,6 +158,7 @@ impl Measures {
             PeerFault::Malformed => "malformed",
             PeerFault::FalseReceipt => "false receipt",
             PeerFault::FalseVoucher => "false voucher",
+            PeerFault::Demanding => "demanding",
             PeerFault::NoTask => "no task",
             PeerFault::NoMoney => "no money",
         };

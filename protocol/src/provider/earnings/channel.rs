@@ -32,6 +32,8 @@ pub(in crate::provider) struct Channel {
     /// What vouchers covered when it was read back from disk: so much may have been claimed before.
     covered_before: Nano,
     close: PendingClose,
+    /// How many vouchers were asked for and have not been looked at. (`CH-54`)
+    asked: u32,
     /// What was served on it and paid to nobody when the ledger showed it gone, in this life.
     lost: Nano,
     /// When to look at one that is gone.
@@ -60,6 +62,8 @@ impl Channel {
             claimed: Nano::ZERO,
             covered_before,
             close: PendingClose::default(),
+            // What its client has promised before it can be asked.
+            asked: 1,
             lost: Nano::ZERO,
             looks: Looks::default(),
         }
@@ -109,14 +113,23 @@ impl Channel {
         out.push(Output::Event(Event::Channel(ChannelNews { account, peer, change })));
     }
 
+    /// Notes that the client was sent a receipt, or told that payment is needed: each is worth a look at one voucher. (`CH-54`)
+    pub(in crate::provider) fn ask_for_voucher(&mut self) {
+        self.asked = self.asked.saturating_add(1).min(limits::VOUCHERS_ASKED_MAX);
+    }
+
     /// Accepts a voucher, and writes it before anything is served on the strength of it. Returns also whether its close must be
-    /// brought anew.
+    /// brought anew. One that nobody asked for is worth neither a check nor a write.
     pub(super) fn accept(
         &mut self,
         payment: Payment,
         settle_at: Nano,
         out: &mut Outbox,
     ) -> (Result<Acceptance, VoucherFault>, bool) {
+        if self.asked == 0 || !self.earner.is_news(&payment) {
+            return (Ok(Acceptance::Nothing), false);
+        }
+        self.asked = self.asked.saturating_sub(1);
         let mismatch = self.earner.mismatch(payment.cumulative);
         let accepted = self.earner.accept(payment);
         // One for another funding than the one shown is kept as well. What the ledger may never show is not written: a crash
@@ -267,5 +280,52 @@ impl Channel {
 
     fn newest_voucher(&self) -> Option<SignedVoucher> {
         self.earner.newest().map(|payment| payment.on(self.earner.account()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::channel::terms::{Address, ChannelTerms};
+    use crate::channel::voucher::Voucher;
+    use crate::ident::{NodeId, Prefix};
+
+    /// (`CH-54`)
+    #[test]
+    fn what_was_asked_for_and_never_came_adds_up_to_so_many_vouchers_at_the_most() {
+        let key = CloseKey::new([1; 32]);
+        let terms = ChannelTerms {
+            network_id: -3,
+            salt: 1,
+            client_key: key.public(),
+            provider_key: CloseKey::new([2; 32]).public(),
+            client: Address::basechain([3; 32]),
+            provider: Address::basechain([4; 32]),
+            challenge_s: 60,
+        };
+        let origin = Origin { node: NodeId([9; 32]), prefix: Prefix::UNKNOWN };
+        let mut channel = Channel::new(Earner::new(terms, origin.node), origin, Time(0));
+        let mut out = Outbox::default();
+        channel.observe(
+            ChannelState { epoch: 1, deposit: Nano(5_000), settled: Nano::ZERO, closing: None },
+            &mut out,
+        );
+        let mut pays = |channel: &mut Channel, from: u64| {
+            for total in from..from + 200 {
+                let voucher = Voucher {
+                    account: channel.earner.account(),
+                    epoch: 1,
+                    cumulative: Nano(total),
+                };
+                let signature = voucher.sign(&key.signing());
+                let payment = Payment { epoch: 1, cumulative: Nano(total), signature };
+                channel.accept(payment, Nano(u64::MAX), &mut out).0.unwrap();
+            }
+            channel.earner.paid()
+        };
+        assert_eq!(pays(&mut channel, 1), Nano(1), "before anything was asked for");
+        (0..1_000).for_each(|_| channel.ask_for_voucher());
+        assert_eq!(pays(&mut channel, 1_001), Nano(1_000 + u64::from(limits::VOUCHERS_ASKED_MAX)));
     }
 }

@@ -7,6 +7,8 @@ use crate::time::{Span, Time};
 #[derive(Debug, Default)]
 pub(in crate::provider) struct MoneyWait {
     waiting: Option<Wait>,
+    /// When the client was last told that, unless a chunk has been sent since. (`CH-55`)
+    asked_at: Option<Time>,
     /// Whether it has stood still for money, so that its time was not the engine's.
     stood_still: bool,
 }
@@ -18,15 +20,13 @@ struct Wait {
     since: Time,
     /// Then it is given up; payment for anything on its channel puts that off.
     until: Time,
-    /// When the client was last told.
-    asked_at: Time,
 }
 
 impl MoneyWait {
     /// Begins to wait for so long. Returns whether it did not wait before.
     pub(super) fn begin(&mut self, now: Time, wait: Span) -> bool {
         let is_new = self.waiting.is_none();
-        self.waiting.get_or_insert(Wait { since: now, until: now + wait, asked_at: now });
+        self.waiting.get_or_insert(Wait { since: now, until: now + wait });
         is_new
     }
 
@@ -52,10 +52,13 @@ impl MoneyWait {
     }
 
     /// Notes that the client was told what is missing.
-    pub(super) fn asked(&mut self, now: Time) {
-        if let Some(waiting) = &mut self.waiting {
-            waiting.asked_at = now;
-        }
+    pub(super) const fn asked(&mut self, now: Time) {
+        self.asked_at = Some(now);
+    }
+
+    /// Notes that a chunk was sent: where the job stands still after it, the client is told at once.
+    pub(super) const fn delivered(&mut self) {
+        self.asked_at = None;
     }
 
     /// Returns since when the job waits, if it does.
@@ -68,9 +71,13 @@ impl MoneyWait {
         self.waiting.is_some_and(|waiting| now >= waiting.until)
     }
 
-    /// Returns whether the client is to be told again what is missing.
+    /// Returns whether the client is to be told what is missing: at once, and then again and again.
     pub(super) fn asks(&self, now: Time) -> bool {
-        self.waiting.is_some_and(|waiting| now >= waiting.asked_at + limits::CHUNK_RETRY)
+        self.waiting.is_some() && now >= self.asks_at()
+    }
+
+    fn asks_at(&self) -> Time {
+        self.asked_at.map_or(Time(0), |at| at + limits::CHUNK_RETRY)
     }
 
     /// Returns whether the job has stood still for long enough to tell, or does.
@@ -79,6 +86,6 @@ impl MoneyWait {
     }
 
     pub(super) fn wake_at(&self) -> Option<Time> {
-        self.waiting.map(|waiting| waiting.until.min(waiting.asked_at + limits::CHUNK_RETRY))
+        self.waiting.map(|waiting| waiting.until.min(self.asks_at()))
     }
 }

@@ -126,8 +126,13 @@ impl ServedMut<'_> {
         let is_stranger = !self.clientele.has_ever_paid(&self.origin.node);
         let wait =
             if is_stranger && lacks_voucher { limits::STRANGER_PAYMENT_WAIT } else { limits::PAYMENT_WAIT };
+        if !self.served.money.begin(self.now, wait) {
+            return;
+        }
         // What has no receipt yet cannot be paid: one asks for payment as well as words do.
-        if self.served.money.begin(self.now, wait) && !self.sign_now() {
+        if self.sign_now() {
+            self.served.money.asked(self.now);
+        } else if self.served.money.asks(self.now) {
             self.need_payment();
         }
     }
@@ -282,9 +287,17 @@ impl ServedMut<'_> {
     /// Sends chunks; new ones are also counted as served.
     fn send_chunks(&mut self, chunks: impl IntoIterator<Item = Chunk>, new: bool) {
         for chunk in chunks {
+            if new {
+                self.served.money.delivered();
+            }
             let stream = &mut self.served.stream;
-            if new && let Some(earner) = self.channel.as_deref_mut().and_then(Channel::live) {
-                earner.serve(stream.newly_billed());
+            if new && let Some(channel) = self.channel.as_deref_mut() {
+                if chunk.receipt.is_some() {
+                    channel.ask_for_voucher();
+                }
+                if let Some(earner) = channel.live() {
+                    earner.serve(stream.newly_billed());
+                }
             }
             let last = stream.last_chunk().is_some_and(|end| end.index == chunk.index);
             self.send_sealed(&FromProvider::Chunk(chunk), last);
@@ -294,7 +307,9 @@ impl ServedMut<'_> {
     /// Tells the client what is missing, with the newest voucher in case it has lost it. (`CH-19`)
     fn need_payment(&mut self) {
         self.served.money.asked(self.now);
-        let Some(earner) = self.channel.as_deref_mut().and_then(Channel::live) else { return };
+        let Some(channel) = self.channel.as_deref_mut() else { return };
+        channel.ask_for_voucher();
+        let Some(earner) = channel.live() else { return };
         let need = NeedPayment {
             cumulative: earner.served(),
             newest: earner.newest(),
