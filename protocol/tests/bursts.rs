@@ -36,6 +36,14 @@ struct Ended {
     answered_when_back: u64,
 }
 
+/// Plays bursts that are given as their numbers: sellers, tokens a second, orders, tokens, deadline, orders served before.
+fn played<const N: usize>(bursts: [(u64, u64, u64, u32, u64, u64); N]) -> [(Burst, Ended); N] {
+    bursts.map(|(sellers, tokens_per_s, orders, max_tokens, deadline_s, served)| {
+        let burst = Burst { sellers, tokens_per_s, orders, max_tokens, deadline_s, served };
+        (burst, burst.play())
+    })
+}
+
 impl Burst {
     fn play(self) -> Ended {
         let (mut testbed, client) = self.market();
@@ -105,7 +113,7 @@ impl Burst {
 /// (MK-15, MK-50) Also where the answers have as many tokens as they may, of which a quarter was expected.
 #[test]
 fn an_order_of_a_burst_that_never_began_is_full_and_only_an_answer_under_way_meets_its_deadline() {
-    for (sellers, tokens_per_s, orders, max_tokens, deadline_s, served) in [
+    let bursts = [
         (1, 5, 12, 20, 10, 0),
         (1, 5, 12, 20, 10, 3),
         (1, 5, 12, 60, 10, 0),
@@ -117,11 +125,10 @@ fn an_order_of_a_burst_that_never_began_is_full_and_only_an_answer_under_way_mee
         (1, 40, 60, 60, 10, 0),
         (2, 5, 24, 20, 10, 0),
         (3, 5, 40, 60, 10, 3),
-    ] {
-        let burst = Burst { sellers, tokens_per_s, orders, max_tokens, deadline_s, served };
-        let ended = burst.play();
+    ];
+    for (burst, ended) in played(bursts) {
         assert_eq!(ended.never_began, 0, "{burst:?}: {ended:?}");
-        assert!(ended.told >= orders / 4, "{burst:?}: {ended:?}");
+        assert!(ended.told >= burst.orders / 4, "{burst:?}: {ended:?}");
     }
 }
 
@@ -129,16 +136,15 @@ fn an_order_of_a_burst_that_never_began_is_full_and_only_an_answer_under_way_mee
 #[test]
 fn of_a_burst_nine_of_ten_that_come_back_when_they_are_told_to_are_answered() {
     let (mut told, mut answered) = (0, 0);
-    for (sellers, tokens_per_s, orders, max_tokens, deadline_s, served) in [
+    let bursts = [
         (1, 5, 12, 8, 10, 0),
         (1, 5, 30, 8, 10, 3),
         (1, 40, 60, 40, 10, 0),
         (1, 40, 80, 20, 10, 3),
         (1, 40, 80, 20, 5, 3),
         (2, 5, 30, 8, 10, 3),
-    ] {
-        let burst = Burst { sellers, tokens_per_s, orders, max_tokens, deadline_s, served };
-        let ended = burst.play();
+    ];
+    for (burst, ended) in played(bursts) {
         assert!(ended.answered_when_back * 10 >= ended.told * 8, "{burst:?}: {ended:?}");
         (told, answered) = (told + ended.told, answered + ended.answered_when_back);
     }

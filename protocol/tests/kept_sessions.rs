@@ -224,19 +224,25 @@ fn a_late_count_that_was_lost_is_told_again() {
     assert_eq!(outcome.text, engine::answer(20));
 }
 
+/// A second order whose award is copied on its way, and comes before the session that it builds on is kept.
+fn copied_early(seed: u64) -> (Testbed, NodeId) {
+    let mut testbed = Testbed::new(seed, Weather { commit_us: 500_000, ..CALM });
+    let client = testbed.client(1, COIN);
+    let provider = testbed.provider(1, price(400_000), 1_000);
+    served(&mut testbed, client, 1);
+    (testbed.weather.copied_permille, testbed.weather.jitter_us) = (1_000, 1_500_000);
+    testbed.engine_mut(provider).token_us = 50_000;
+    testbed.order(client, 2, chat("count for me", 60), COIN, MINUTE);
+    (testbed.weather.copied_permille, testbed.weather.jitter_us) = (0, 0);
+    (testbed, provider)
+}
+
 /// An award that was refused for want of its session stays refused when the session is there. (MK-67)
 #[test]
 fn a_late_copy_of_a_refused_award_begins_no_job() {
     let mut refused = 0;
     for seed in 0..20 {
-        let mut testbed = Testbed::new(seed, Weather { commit_us: 500_000, ..CALM });
-        let client = testbed.client(1, COIN);
-        let provider = testbed.provider(1, price(400_000), 1_000);
-        served(&mut testbed, client, 1);
-        (testbed.weather.copied_permille, testbed.weather.jitter_us) = (1_000, 1_500_000);
-        testbed.engine_mut(provider).token_us = 50_000;
-        testbed.order(client, 2, chat("count for me", 60), COIN, MINUTE);
-        (testbed.weather.copied_permille, testbed.weather.jitter_us) = (0, 0);
+        let (mut testbed, _) = copied_early(seed);
         testbed.run(MINUTE, |testbed| testbed.outcome(2).end.is_some());
         assert_eq!(testbed.outcome(2).failed_over, [], "seed {seed}");
         rest(&mut testbed, MINUTE);
@@ -252,14 +258,7 @@ fn a_late_copy_of_a_refused_award_begins_no_job() {
 fn strangers_cannot_make_a_provider_forget_what_it_refused() {
     let mut refused = 0;
     for seed in 0..20 {
-        let mut testbed = Testbed::new(seed, Weather { commit_us: 500_000, ..CALM });
-        let client = testbed.client(1, COIN);
-        let provider = testbed.provider(1, price(400_000), 1_000);
-        served(&mut testbed, client, 1);
-        (testbed.weather.copied_permille, testbed.weather.jitter_us) = (1_000, 1_500_000);
-        testbed.engine_mut(provider).token_us = 50_000;
-        testbed.order(client, 2, chat("count for me", 60), COIN, MINUTE);
-        (testbed.weather.copied_permille, testbed.weather.jitter_us) = (0, 0);
+        let (mut testbed, provider) = copied_early(seed);
         testbed.run(MINUTE, |testbed| testbed.outcome(2).end.is_some() || sent(testbed, "award") > 1);
         if sent(&testbed, "award") > 1 {
             refused += 1;
