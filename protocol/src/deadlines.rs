@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::table::Table;
 use crate::time::Time;
 
 /// An index by time, so that a machine with thousands of channels looks at the few that are due.
@@ -40,19 +41,27 @@ impl<K: Copy + Ord> Deadlines<K> {
         due
     }
 
-    /// Takes what is due by `now` out of the index, in the order of the keys, where what was touched has only moved: each of these
-    /// is touched, and `at` says when a thing is due, or `None` for one that is gone.
-    pub(crate) fn take_due(&mut self, now: Time, at: impl Fn(&K) -> Option<Time>) -> Vec<K> {
-        self.refresh(at);
+    /// Takes what of a table is due by `now` out of the index, in the order of the keys, where what was touched has only moved:
+    /// each of these is touched. `at` says when a thing is due.
+    pub(crate) fn due_of<V>(&mut self, now: Time, table: &Table<K, V>, at: impl Fn(&V) -> Time) -> Vec<K> {
+        self.refresh(table, at);
         let due = self.due(now);
         self.touched.extend(&due);
         due
     }
 
-    /// Sets when each thing that was touched is due next; `None` for one that is gone.
-    pub(crate) fn refresh(&mut self, at: impl Fn(&K) -> Option<Time>) {
+    /// Returns when something of a table is due next, likewise. Each change to the table must have been noted by a touch.
+    pub(crate) fn next_of<V>(&mut self, table: &Table<K, V>, at: impl Fn(&V) -> Time) -> Option<Time> {
+        self.refresh(table, &at);
+        let next = self.next();
+        debug_assert_eq!(next, table.values().map(at).min(), "a change was not noted");
+        next
+    }
+
+    /// Sets when each thing that was touched is due next; one that is not in the table is gone.
+    fn refresh<V>(&mut self, table: &Table<K, V>, at: impl Fn(&V) -> Time) {
         while let Some(key) = self.touched.pop() {
-            self.set(key, at(&key));
+            self.set(key, table.get(&key).map(&at));
         }
     }
 
@@ -104,17 +113,19 @@ mod tests {
     #[test]
     fn what_has_only_moved_is_due_at_its_new_time_and_until_it_is_moved_on() {
         let mut deadlines = Deadlines::default();
-        let mut times = BTreeMap::from([(1, Time(10)), (2, Time(20))]);
-        times.keys().for_each(|key| deadlines.touch(*key));
-        assert!(deadlines.take_due(Time(9), |key| times.get(key).copied()).is_empty());
+        let mut times = Table::default();
+        for (key, at) in [(1, Time(10)), (2, Time(20))] {
+            times.insert(key, at);
+            deadlines.touch(key);
+        }
+        assert!(deadlines.due_of(Time(9), &times, |at| *at).is_empty());
         times.insert(2, Time(5));
         deadlines.touch(2);
-        assert_eq!(deadlines.take_due(Time(10), |key| times.get(key).copied()), [1, 2]);
+        assert_eq!(deadlines.due_of(Time(10), &times, |at| *at), [1, 2]);
         times.remove(&1);
-        assert_eq!(deadlines.take_due(Time(10), |key| times.get(key).copied()), [2], "it is due still");
+        assert_eq!(deadlines.due_of(Time(10), &times, |at| *at), [2], "it is due still");
         times.insert(2, Time(30));
-        deadlines.refresh(|key| times.get(key).copied());
-        assert_eq!(deadlines.next(), Some(Time(30)));
+        assert_eq!(deadlines.next_of(&times, |at| *at), Some(Time(30)));
     }
 
     #[test]

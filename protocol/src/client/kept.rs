@@ -1,5 +1,6 @@
 //! The sessions that a client keeps: its next jobs with a provider begin in them, without a handshake.
 
+use crate::deadlines::Deadlines;
 use crate::entropy::Entropy;
 use crate::ident::NodeId;
 use crate::limits;
@@ -13,8 +14,7 @@ use crate::work::order::JobId;
 #[derive(Debug, Default)]
 pub(super) struct KeptSessions {
     held: Table<NodeId, KeptSession>,
-    /// When the first of them is over, or sooner.
-    over_at: Option<Time>,
+    deadlines: Deadlines<NodeId>,
 }
 
 #[derive(Debug)]
@@ -55,20 +55,19 @@ impl KeptSessions {
             let until = now + limits::SESSION_KEPT.half();
             let provider_key = candidate.bid.session_key;
             self.held.insert(provider, KeptSession { session, provider_key, secret, next: 0, until });
-            self.over_at = Some(self.over_at.map_or(until, |at| at.min(until)));
+            self.deadlines.touch(provider);
         }
     }
 
     /// Wipes those that are over: their secrets would else lie in memory for as long as the node is idle. (`SE-23`)
     pub(super) fn expire(&mut self, now: Time) {
-        if self.over_at.is_some_and(|at| at <= now) {
-            self.held.retain(|_, kept| kept.until > now);
-            self.over_at = self.held.values().map(|kept| kept.until).min();
+        for provider in self.deadlines.due_of(now, &self.held, |kept| kept.until) {
+            self.held.remove(&provider);
         }
     }
 
-    pub(super) const fn wake_at(&self) -> Option<Time> {
-        self.over_at
+    pub(super) fn wake_at(&mut self) -> Option<Time> {
+        self.deadlines.next_of(&self.held, |kept| kept.until)
     }
 
     /// Begins a new job with a candidate, if a session is kept with the key of its bid. (`SE-24`, `SE-25`)
@@ -83,7 +82,7 @@ impl KeptSessions {
         let kept = self.held.get_mut(&bid.provider)?;
         let is_over = kept.until <= now || kept.next >= KEPT_JOBS_MAX;
         if is_over || kept.provider_key != bid.session_key {
-            self.held.remove(&bid.provider);
+            self.forget(&bid.provider);
             return None;
         }
         let (job, number) = (JobId(entropy.bytes()), kept.next);
@@ -96,5 +95,6 @@ impl KeptSessions {
     /// Keeps nothing with a provider any more.
     pub(super) fn forget(&mut self, provider: &NodeId) {
         self.held.remove(provider);
+        self.deadlines.touch(*provider);
     }
 }

@@ -83,7 +83,7 @@ impl LingeringJobs {
     /// Takes those that have something due.
     pub(super) fn take_due(&mut self, now: Time) -> Vec<JobId> {
         let Self { table, deadlines } = self;
-        deadlines.take_due(now, |job| table.get(job).map(LingeringJob::wake_at))
+        deadlines.due_of(now, table, LingeringJob::wake_at)
     }
 
     /// Forgets one whose time is over.
@@ -99,10 +99,7 @@ impl LingeringJobs {
     /// Returns when something of one is due next.
     pub(super) fn wake_at(&mut self) -> Option<Time> {
         let Self { table, deadlines } = self;
-        deadlines.refresh(|job| table.get(job).map(LingeringJob::wake_at));
-        let next = deadlines.next();
-        debug_assert_eq!(next, table.values().map(LingeringJob::wake_at).min(), "a change was not noted");
-        next
+        deadlines.next_of(table, LingeringJob::wake_at)
     }
 }
 

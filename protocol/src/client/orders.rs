@@ -96,20 +96,13 @@ impl Orders {
     /// Takes the orders that have something due, the lowest id first.
     pub(super) fn take_due(&mut self, now: Time) -> Vec<OrderId> {
         let Self { active, deadlines, .. } = self;
-        deadlines.take_due(now, |id| active.get(id).map(|active| active.wake_at()))
+        deadlines.due_of(now, active, |active| active.wake_at())
     }
 
     /// Returns when something of an order is due next.
     pub(super) fn wake_at(&mut self) -> Option<Time> {
         let Self { active, deadlines, .. } = self;
-        deadlines.refresh(|id| active.get(id).map(|active| active.wake_at()));
-        let next = deadlines.next();
-        debug_assert_eq!(
-            next,
-            active.values().map(|active| active.wake_at()).min(),
-            "a change was not noted"
-        );
-        next
+        deadlines.next_of(active, |active| active.wake_at())
     }
 
     /// Returns the orders that match, the lowest id first.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::channel::id::ChannelId;
 use crate::deadlines::Deadlines;
+use crate::table::Table;
 use crate::time::Time;
 use crate::work::order::{JobId, ModelId};
 
@@ -137,14 +138,13 @@ impl JobIndex {
         places.eq(jobs.map(|(id, job)| (id, Place::of(job))))
     }
 
-    /// Takes the jobs that have something due; `at` says when that is.
-    pub(super) fn take_due(&mut self, now: Time, at: impl Fn(&JobId) -> Option<Time>) -> Vec<JobId> {
-        self.deadlines.take_due(now, at)
+    /// Takes the jobs that have something due.
+    pub(super) fn take_due(&mut self, now: Time, jobs: &Table<JobId, Box<Job>>) -> Vec<JobId> {
+        self.deadlines.due_of(now, jobs, |job| job.wake_at())
     }
 
     /// Returns when something of a job is due next.
-    pub(super) fn wake_at(&mut self, at: impl Fn(&JobId) -> Option<Time>) -> Option<Time> {
-        self.deadlines.refresh(at);
-        self.deadlines.next()
+    pub(super) fn wake_at(&mut self, jobs: &Table<JobId, Box<Job>>) -> Option<Time> {
+        self.deadlines.next_of(jobs, |job| job.wake_at())
     }
 }

@@ -141,15 +141,13 @@ impl Jobs {
     /// Takes the jobs that have something due.
     pub(super) fn take_due(&mut self, now: Time) -> Vec<JobId> {
         let Self { table, index, .. } = self;
-        index.take_due(now, |id| table.get(id).map(|job| job.wake_at()))
+        index.take_due(now, table)
     }
 
     /// Returns when something of a job is due next.
     pub(super) fn wake_at(&mut self) -> Option<Time> {
         let Self { table, index, .. } = self;
         debug_assert!(index.holds(table.iter().map(|(id, job)| (*id, &**job))), "a change was not noted");
-        let next = index.wake_at(|id| table.get(id).map(|job| job.wake_at()));
-        debug_assert_eq!(next, table.values().map(|job| job.wake_at()).min(), "a change was not noted");
-        next
+        index.wake_at(table)
     }
 }

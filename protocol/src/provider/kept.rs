@@ -1,5 +1,6 @@
 //! The sessions that a provider keeps: a client that has paid begins further jobs in them, without a handshake.
 
+use crate::deadlines::Deadlines;
 use crate::ident::NodeId;
 use crate::limits;
 use crate::session::{End, JobNumbers, KeptSecret, Secure, prologue};
@@ -11,8 +12,7 @@ use crate::work::order::JobId;
 #[derive(Debug, Default)]
 pub(super) struct KeptSessions {
     held: Table<(NodeId, JobId), KeptSession>,
-    /// When the first of them is over, or sooner.
-    over_at: Option<Time>,
+    deadlines: Deadlines<(NodeId, JobId)>,
 }
 
 #[derive(Debug)]
@@ -31,24 +31,24 @@ impl KeptSessions {
         let count = self.held.keys().filter(|(owner, _)| *owner == client).count();
         if let Some((_, key)) = oldest.filter(|_| count >= limits::CLIENT_SESSIONS_MAX) {
             self.held.remove(&key);
+            self.deadlines.touch(key);
         }
         if self.held.len() < limits::SESSIONS_MAX {
             let (numbers, until) = (JobNumbers::default(), now + limits::SESSION_KEPT);
             self.held.insert((client, job), KeptSession { secret, numbers, until });
-            self.over_at = Some(self.over_at.map_or(until, |at| at.min(until)));
+            self.deadlines.touch((client, job));
         }
     }
 
     /// Wipes those that are over: their secrets would else lie in memory for as long as the node is idle. (`SE-23`)
     pub(super) fn expire(&mut self, now: Time) {
-        if self.over_at.is_some_and(|at| at <= now) {
-            self.held.retain(|_, session| session.until > now);
-            self.over_at = self.held.values().map(|session| session.until).min();
+        for key in self.deadlines.due_of(now, &self.held, |session| session.until) {
+            self.held.remove(&key);
         }
     }
 
-    pub(super) const fn wake_at(&self) -> Option<Time> {
-        self.over_at
+    pub(super) fn wake_at(&mut self) -> Option<Time> {
+        self.deadlines.next_of(&self.held, |session| session.until)
     }
 
     /// Opens the session of a further job, if the one that it builds on is kept and its number is free. (`SE-25`)
