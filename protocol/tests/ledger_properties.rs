@@ -107,32 +107,32 @@ impl Pair {
     fn new() -> Self {
         let payer = Payer::opening(terms(), PEER, Nano(DEPOSIT));
         let mut earner = Earner::new(terms(), PEER);
-        earner.admit(WINDOW);
+        earner.exposure.admit(WINDOW);
         earner.observe(truth());
-        earner.recorded();
+        earner.exposure.recorded();
         let (payer_record, earner_record) = (payer.record(), earner.record());
         Self { payer, payer_record, earner, earner_record, taken: 0, served: 0, vouchers: BTreeMap::new() }
     }
 
     fn serve(&mut self, most: u64) -> u64 {
-        if !self.earner.admit(WINDOW) {
+        if !self.earner.exposure.admit(WINDOW) {
             return 0;
         }
         let amount = self.earner.allowance(WINDOW, CREDIT).0.min(most);
         // A machine writes what may be lost before it is served.
-        self.earner.allow(Nano::ZERO, Nano(amount));
+        self.earner.exposure.allow(Nano::ZERO, Nano(amount));
         if self.earner.is_beyond_record() {
             self.write_earning();
         }
-        self.earner.allow(Nano(amount), Nano::ZERO);
-        self.earner.serve(Nano(amount));
+        self.earner.exposure.allow(Nano(amount), Nano::ZERO);
+        self.earner.exposure.serve(Nano(amount));
         self.served += amount;
         amount
     }
 
     fn write_earning(&mut self) {
         self.earner_record = self.earner.record();
-        self.earner.recorded();
+        self.earner.exposure.recorded();
     }
 
     fn step(&mut self, now: Time, step: &Step) {
@@ -180,10 +180,10 @@ impl Pair {
             Step::ClientFalls => self.payer = Payer::restored(self.payer_record.clone()),
             Step::ProviderFalls => {
                 self.earner = Earner::restored(self.earner_record.clone());
-                self.earner.admit(WINDOW);
+                self.earner.exposure.admit(WINDOW);
             }
             Step::JobEnds => {
-                self.earner.write_off(Nano(u64::MAX));
+                self.earner.exposure.write_off(Nano(u64::MAX));
                 if self.earner.seen().is_some() {
                     self.write_earning();
                 }

@@ -6,8 +6,9 @@ mod vectors;
 
 use bombyx_protocol::ChannelId;
 use bombyx_protocol::amount::Nano;
-use bombyx_protocol::channel::earn::{Acceptance, Earner, VoucherFault};
+use bombyx_protocol::channel::earn::Earner;
 use bombyx_protocol::channel::ledger::ChannelState;
+use bombyx_protocol::channel::voucher::{Acceptance, VoucherFault};
 use bombyx_protocol::ident::NodeId;
 use bombyx_protocol::limits;
 use bombyx_protocol::time::Span;
@@ -20,14 +21,14 @@ const WINDOWS: &str = include_str!("../../spec/vectors/channel/windows.json");
 /// Does one event to a channel, and checks what it answers.
 fn step(earner: &mut Earner, step: &Value, window: Nano, name: &str) {
     match text(step, "event") {
-        "job" => assert_eq!(earner.admit(window), step["admitted"].as_bool().unwrap(), "{name}"),
-        "serve" => earner.serve(nano(&step["nano"])),
-        "allow" => earner.allow(Nano::ZERO, nano(&step["nano"])),
+        "job" => assert_eq!(earner.exposure.admit(window), step["admitted"].as_bool().unwrap(), "{name}"),
+        "serve" => earner.exposure.serve(nano(&step["nano"])),
+        "allow" => earner.exposure.allow(Nano::ZERO, nano(&step["nano"])),
         "make" => {
-            earner.allow(nano(&step["nano"]), Nano::ZERO);
-            earner.serve(nano(&step["nano"]));
+            earner.exposure.allow(nano(&step["nano"]), Nano::ZERO);
+            earner.exposure.serve(nano(&step["nano"]));
         }
-        "give_up" => earner.write_off(nano(&step["nano"])),
+        "give_up" => earner.exposure.write_off(nano(&step["nano"])),
         "order" => earner.order(long(&step["epoch"])),
         "show" => {
             let closing = step["closing"].as_bool().unwrap().then_some(Span::from_s(9));

@@ -1,12 +1,13 @@
 //! The provider's side of a channel: what was served, what the newest voucher covers, and what may stay unpaid.
 
 use crate::amount::Nano;
+use crate::channel::exposure::Exposure;
 use crate::channel::fault::Mismatch;
 use crate::channel::id::ChannelId;
 use crate::channel::ledger::ChannelState;
 use crate::channel::record::EarnerRecord;
 use crate::channel::terms::AgreedTerms;
-use crate::channel::voucher::Checker;
+use crate::channel::voucher::{Acceptance, Checker, VoucherFault};
 use crate::ident::NodeId;
 use crate::limits;
 use crate::wire::message::Payment;
@@ -27,18 +28,8 @@ pub struct Earner {
     early: Option<Box<Payment>>,
     /// The newest voucher of another funding than that of `newest`: if the ledger's word of it was untrue, it still counts.
     shelved: Option<Box<Payment>>,
-    served: Nano,
-    written_off: Nano,
-    /// What an earlier life wrote ahead as at risk and nothing more is known of: perhaps it was served before a crash, and
-    /// perhaps not. (`CH-38`)
-    in_doubt: Nano,
-    /// The widest window that a job on it has had: prices move with load, and so do windows.
-    widest: Nano,
-    /// The amount that its running jobs were allowed to produce and have not billed.
-    under_way: Nano,
-    /// The loss that the record on disk allows for, and whether there is a record.
-    recorded: Nano,
-    on_disk: bool,
+    /// What was served and paid on it, and what may be lost.
+    pub exposure: Exposure,
     /// The funding in which a close order was signed.
     ordered: Option<u64>,
     /// Whether the ledger has shown that the channel is gone.
@@ -46,30 +37,6 @@ pub struct Earner {
     /// Whether it was read back from disk and no voucher has come since: the client may have been
     /// promised more than is remembered.
     unconfirmed: bool,
-    /// What vouchers have covered beyond what this node knew of, until it is taken.
-    unremembered: Nano,
-}
-
-/// The effect of a voucher whose signature verifies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Acceptance {
-    /// It pays more than any before: write it before going on.
-    More,
-    /// It repeats, or is older than, what is known.
-    Nothing,
-    /// It verifies, and waits until the ledger shows the funding that it is for: write it.
-    Early,
-}
-
-/// Why a voucher is refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum VoucherFault {
-    /// Not the client's signature.
-    #[error("the voucher's signature does not verify")]
-    Signature,
-    /// For another funding of the channel.
-    #[error("the voucher is for another epoch of the channel")]
-    Epoch,
 }
 
 impl Earner {
@@ -85,38 +52,27 @@ impl Earner {
             newest: None,
             early: None,
             shelved: None,
-            served: Nano::ZERO,
-            written_off: Nano::ZERO,
-            in_doubt: Nano::ZERO,
-            widest: Nano::ZERO,
-            under_way: Nano::ZERO,
-            recorded: Nano::ZERO,
-            on_disk: false,
+            exposure: Exposure::default(),
             ordered: None,
             gone: false,
             unconfirmed: false,
-            unremembered: Nano::ZERO,
         }
     }
 
-    /// Returns a channel read back from disk. What was given up stays so. What was written ahead of being served is in
-    /// doubt: nobody owes it, but the bound of what may be lost on the channel allows for it. (`CH-38`)
+    /// Returns a channel read back from disk.
     #[must_use]
     pub fn restored(record: EarnerRecord) -> Self {
-        let mut earner = Self::new(record.terms, record.client);
-        earner.newest = record.payment;
-        earner.early = record.early;
-        earner.shelved = record.shelved;
-        earner.unconfirmed = true;
-        earner.written_off = record.given_up;
-        earner.in_doubt = record.at_risk.saturating_minus(record.given_up);
-        earner.recorded = record.at_risk;
-        earner.on_disk = true;
-        earner.widest = record.widest;
-        earner.ordered = record.ordered;
-        earner.gone = record.gone;
-        earner.served = earner.paid().saturating_plus(record.given_up);
-        earner
+        let exposure = Exposure::restored(&record);
+        Self {
+            newest: record.payment,
+            early: record.early,
+            shelved: record.shelved,
+            exposure,
+            ordered: record.ordered,
+            gone: record.gone,
+            unconfirmed: true,
+            ..Self::new(record.terms, record.client)
+        }
     }
 
     /// Returns what must be on disk before more is served on the strength of it.
@@ -128,40 +84,19 @@ impl Earner {
             payment: self.newest,
             early: self.early.clone(),
             shelved: self.shelved.clone(),
-            at_risk: self.at_risk(),
-            widest: self.widest,
+            at_risk: self.exposure.at_risk(),
+            widest: self.exposure.widest(),
             ordered: self.ordered,
             gone: self.gone,
-            given_up: self.written_off,
+            given_up: self.exposure.written_off(),
         }
     }
 
-    /// Returns what is lost on it, or may be.
-    fn lost(&self) -> Nano {
-        self.written_off.saturating_plus(self.in_doubt)
-    }
-
-    /// Returns what may be lost on it until the next record: a whole window as soon as anything is
-    /// at risk, so that not every chunk needs a write.
-    fn at_risk(&self) -> Nano {
-        let now = self.unpaid().saturating_plus(self.under_way);
-        let most = if now == Nano::ZERO { Nano::ZERO } else { now.max(self.widest) };
-        self.lost().saturating_plus(most)
-    }
-
     /// Returns whether more may be lost on it than the record on disk says. It is written before
-    /// that is served. A channel that the ledger never showed is bounded by the credit, and on no
-    /// disk. (`CH-38`)
+    /// that is served. (`CH-38`)
     #[must_use]
     pub fn is_beyond_record(&self) -> bool {
-        let lost = self.lost().saturating_plus(self.unpaid()).saturating_plus(self.under_way);
-        (self.on_disk || self.seen.is_some_and(|state| state.epoch != 0)) && lost > self.recorded
-    }
-
-    /// Notes that the record was written.
-    pub fn recorded(&mut self) {
-        self.recorded = self.at_risk();
-        self.on_disk = true;
+        self.exposure.is_beyond_record(self.shown_funding().is_some())
     }
 
     /// Returns the terms.
@@ -191,64 +126,39 @@ impl Earner {
     /// Returns what the newest voucher covers. What the ledger shows settled is not counted: its
     /// word alone pays nobody. (`CH-30`)
     #[must_use]
-    pub fn paid(&self) -> Nano {
-        self.newest.map_or(Nano::ZERO, |payment| payment.cumulative)
+    pub const fn paid(&self) -> Nano {
+        self.exposure.paid()
     }
 
     /// Returns whether anything about it is worth keeping once it is gone from the ledger: a
     /// voucher, or what is held against its client.
     #[must_use]
     pub fn is_worth_keeping(&self) -> bool {
-        self.newest.is_some() || self.early.is_some() || self.shelved.is_some() || self.at_risk() > Nano::ZERO
+        self.has_vouchers() || self.shelved.is_some() || self.exposure.at_risk() > Nano::ZERO
     }
 
     /// Returns what was served over the channel's life.
     #[must_use]
     pub const fn served(&self) -> Nano {
-        self.served
+        self.exposure.served()
     }
 
     /// Returns what is served, not covered, and not given up.
     #[must_use]
-    pub fn unpaid(&self) -> Nano {
-        self.served.saturating_minus(self.written_off).saturating_minus(self.paid())
+    pub const fn unpaid(&self) -> Nano {
+        self.exposure.unpaid()
     }
 
     /// Returns what was given up: chunks that a client never paid because it crashed, or the network lost them.
     #[must_use]
     pub const fn written_off(&self) -> Nano {
-        self.written_off
+        self.exposure.written_off()
     }
 
     /// Returns whether any voucher has come, one for what the ledger has not shown included.
     #[must_use]
     pub const fn has_vouchers(&self) -> bool {
         self.newest.is_some() || self.early.is_some()
-    }
-
-    /// Returns what was served and is not paid, given up or not, with what may be billed without another word. (`CH-50`)
-    #[must_use]
-    pub fn lent(&self) -> Nano {
-        self.served.saturating_minus(self.paid()).saturating_plus(self.under_way)
-    }
-
-    /// Widens the loss that is allowed to a job's window. Returns whether the channel has caused no more than that, what is in
-    /// doubt included. (`CH-9`, `CH-38`)
-    pub fn admit(&mut self, window: Nano) -> bool {
-        self.widest = self.widest.max(window);
-        self.lost() <= self.widest
-    }
-
-    /// Gives up what a job that is over left unpaid, `amount` at the most. Without this one lost chunk would
-    /// block the channel for ever; a provider that has lost more than a window on a channel serves it no more. (`CH-9`)
-    pub fn write_off(&mut self, amount: Nano) {
-        self.written_off = self.written_off.saturating_plus(self.unpaid().min(amount));
-    }
-
-    /// Takes back what was asked for, `amount` at the most, as far as no voucher covers it: nothing is held against a client that
-    /// need not pay. (`WR-24`)
-    pub fn waive(&mut self, amount: Nano) {
-        self.served = self.served.saturating_minus(self.unpaid().min(amount));
     }
 
     /// Returns what vouchers cover and the ledger has not shown settled.
@@ -338,9 +248,8 @@ impl Earner {
     /// up, least of all a client that lost the receipts for it.
     #[must_use]
     pub fn headroom(&self) -> Nano {
-        self.seen.filter(|_| self.is_open()).map_or(Nano::ZERO, |state| {
-            state.deposit.saturating_minus(self.served.saturating_minus(self.written_off))
-        })
+        let deposit = self.seen.filter(|_| self.is_open()).map_or(Nano::ZERO, |state| state.deposit);
+        deposit.saturating_minus(self.exposure.owed())
     }
 
     /// Returns how much more may be served before a voucher must come. (`CH-5`)
@@ -351,30 +260,22 @@ impl Earner {
     #[must_use]
     pub fn allowance(&self, window: Nano, credit: Nano) -> Nano {
         if self.is_ending() {
-            return self.paid().saturating_minus(self.served).saturating_minus(self.under_way);
+            return self.exposure.prepaid();
         }
-        let limit = if self.is_open() { window } else { window.min(credit) };
-        let left = limit.saturating_minus(self.unpaid());
-        let left = if self.is_open() { left.min(self.headroom()) } else { left };
-        left.saturating_minus(self.under_way)
-    }
-
-    /// Changes what a job may make without a voucher.
-    pub fn allow(&mut self, before: Nano, now: Nano) {
-        self.under_way = self.under_way.saturating_minus(before).saturating_plus(now);
-    }
-
-    /// Counts what was served.
-    pub fn serve(&mut self, amount: Nano) {
-        self.served = self.served.saturating_plus(amount);
+        if self.is_open() {
+            self.exposure.left_of(window, Some(self.headroom()))
+        } else {
+            self.exposure.left_of(window.min(credit), None)
+        }
     }
 
     /// Returns whether a voucher says more than those that came before, if it is true.
     #[must_use]
     pub fn is_news(&self, payment: &Payment) -> bool {
-        let epoch =
-            self.shown_funding().map(|state| state.epoch).or(self.newest.map(|newest| newest.epoch));
+        let epoch = self.shown_funding().map(|state| state.epoch).or(self.newest.map(|newest| newest.epoch));
         let is_old = epoch == Some(payment.epoch) && payment.cumulative <= self.paid();
+        // Fundings are numbered upwards.
+        let order = |payment: &Payment| (payment.epoch, payment.cumulative);
         let is_known = self.early.as_ref().is_some_and(|early| order(early) >= order(payment));
         !is_old && !is_known
     }
@@ -421,10 +322,8 @@ impl Earner {
         }
     }
 
-    /// Turns to the funding that the ledger shows now: its vouchers count, and those of the one before are put aside. What was not paid
-    /// there is held against the client here as well, so that nobody gets a new window by another funding.
+    /// Turns to the funding that the ledger shows now: its vouchers count, and those of the one before are put aside.
     fn turn_to(&mut self, epoch: u64) {
-        let lost = self.written_off.saturating_plus(self.unpaid());
         let back = self.shelved.take_if(|shelved| shelved.epoch == epoch);
         if self.newest.is_some() && self.shelved.is_some() {
             return;
@@ -433,36 +332,21 @@ impl Earner {
             self.shelved = Some(Box::new(newest));
         }
         self.newest = back.map(|back| *back);
-        self.served = self.paid().saturating_plus(lost);
-        self.written_off = lost;
+        self.exposure.turn_to(self.newest.map_or(Nano::ZERO, |newest| newest.cumulative));
     }
 
     /// Lets a voucher of this funding count, within its deposit and above the last one.
     fn count(&mut self, payment: Payment) {
-        let more = payment.cumulative.saturating_minus(self.paid());
-        // It pays for what this node does not remember, or for what anybody else would have been served as well.
-        let unremembered = payment.cumulative.saturating_minus(self.served).min(more);
-        let usual = more.saturating_minus(unremembered).0.checked_div(limits::PAID_PER_DOUBT).unwrap_or(0);
-        self.in_doubt = self.in_doubt.saturating_minus(unremembered).saturating_minus(Nano(usual));
-        self.unremembered = self.unremembered.saturating_plus(unremembered);
+        self.exposure.pay(payment.cumulative);
         self.newest = Some(payment);
         self.unconfirmed = false;
-        // A client pays for what it got: more than this node remembers was served before it lost its state.
-        self.served = self.served.max(payment.cumulative);
-        // A late payment for what was given up is no head start for what comes.
-        self.written_off = self.written_off.min(self.served.saturating_minus(payment.cumulative));
-    }
-
-    /// Takes what vouchers have covered beyond what this node knew of: it was served before the channel was forgotten. (`CH-50`)
-    pub fn take_unremembered(&mut self) -> Nano {
-        core::mem::take(&mut self.unremembered)
     }
 
     /// Returns what a voucher over `total` would tell this node about its own past: after a restart
     /// the first one may be above everything that it remembers. (`CH-24`)
     #[must_use]
     pub fn mismatch(&self, total: Nano) -> Option<Mismatch> {
-        let known = self.served.saturating_plus(self.in_doubt);
+        let known = self.exposure.known();
         let behind = self.unconfirmed && total > known;
         behind.then_some(Mismatch::Behind { known, shown: total })
     }
@@ -503,11 +387,6 @@ impl Earner {
     pub const fn seen(&self) -> Option<ChannelState> {
         self.seen
     }
-}
-
-/// Orders early vouchers: the later one replaces the other, as fundings are numbered upwards.
-const fn order(payment: &Payment) -> (u64, Nano) {
-    (payment.epoch, payment.cumulative)
 }
 
 /// What the ledger's word changed.

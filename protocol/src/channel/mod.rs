@@ -5,6 +5,7 @@ pub mod cell;
 mod closing;
 pub mod demands;
 pub mod earn;
+pub mod exposure;
 pub mod fault;
 pub mod id;
 pub mod key_proof;

@@ -201,6 +201,28 @@ pub enum SignatureError {
     Mismatch,
 }
 
+/// The effect of a voucher whose signature verifies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Acceptance {
+    /// It pays more than any before: write it before going on.
+    More,
+    /// It repeats, or is older than, what is known.
+    Nothing,
+    /// It verifies, and waits until the ledger shows the funding that it is for: write it.
+    Early,
+}
+
+/// Why a voucher is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum VoucherFault {
+    /// Not the client's signature.
+    #[error("the voucher's signature does not verify")]
+    Signature,
+    /// For another funding of the channel.
+    #[error("the voucher is for another epoch of the channel")]
+    Epoch,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

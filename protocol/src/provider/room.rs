@@ -45,7 +45,7 @@ impl Provider {
             if for_reading.is_some() {
                 self.earnings.waive(&account, cost);
             } else if let Some(earner) = self.earnings.find_mut(&account) {
-                earner.write_off(cost);
+                earner.exposure.write_off(cost);
             }
         }
         self.remove(now, id);

@@ -173,7 +173,7 @@ impl Provider {
         let served =
             ServedJob::new(now, id, promised.model, tariffs, account, (work.task, engine_work), work.input)?;
         let loss_max = served.loss_max();
-        if self.earnings.find_mut(&account).is_some_and(|earner| !earner.admit(loss_max)) {
+        if self.earnings.find_mut(&account).is_some_and(|earner| !earner.exposure.admit(loss_max)) {
             return Err(Refusal::Unpaid);
         }
         Ok(served)

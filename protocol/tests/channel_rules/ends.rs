@@ -2,11 +2,11 @@
 
 use crate::testbed::{self, CALM, Testbed};
 use bombyx_protocol::amount::Nano;
-use bombyx_protocol::channel::earn::{Acceptance, Earner, VoucherFault};
+use bombyx_protocol::channel::earn::Earner;
 use bombyx_protocol::channel::fault::Mismatch;
 use bombyx_protocol::channel::ledger::ChannelState;
 use bombyx_protocol::channel::pay::{InsufficientDeposit, Payer};
-use bombyx_protocol::channel::voucher::Voucher;
+use bombyx_protocol::channel::voucher::{Acceptance, Voucher, VoucherFault};
 use bombyx_protocol::provider::ProviderConfig;
 use bombyx_protocol::time::{Span, Time};
 use bombyx_protocol::wire::message::Payment;
@@ -148,12 +148,12 @@ fn another_funding_than_the_store_knows_is_not_paid_on_and_asked_back() {
 fn vouchers_of_an_earlier_funding_are_no_money_in_a_later_one() {
     let mut earner = earner();
     earner.observe(open(7, 1_000));
-    earner.serve(Nano(400));
+    earner.exposure.serve(Nano(400));
     earner.accept(payment(7, 400)).unwrap();
     let mut earner = Earner::restored(earner.record());
     assert_eq!(earner.observe(open(9, 500)).mismatch, Some(Mismatch::Epoch { known: 7, shown: 9 }));
     assert_eq!((earner.paid(), earner.unpaid(), earner.newest()), (Nano::ZERO, Nano::ZERO, None));
-    earner.serve(Nano(50));
+    earner.exposure.serve(Nano(50));
     assert_eq!(earner.accept(payment(9, 50)), Ok(Acceptance::More));
     assert_eq!(earner.unpaid(), Nano::ZERO);
 }
@@ -184,7 +184,7 @@ fn a_provider_serves_ahead_of_payment_no_more_than_its_window() {
     assert_eq!(earner.allowance(window, credit), Nano(30), "an unseen channel has credit alone");
     earner.observe(open(7, 120));
     assert_eq!(earner.allowance(window, credit), Nano(100));
-    earner.serve(Nano(80));
+    earner.exposure.serve(Nano(80));
     assert_eq!(earner.allowance(window, credit), Nano(20));
     assert_eq!(earner.accept(payment(7, 80)), Ok(Acceptance::More));
     assert_eq!(earner.allowance(window, credit), Nano(40), "the deposit is nearly used up");
@@ -226,14 +226,14 @@ fn a_voucher_counts_once_for_its_funding_within_its_deposit() {
 fn what_is_given_up_frees_the_channel_and_is_no_head_start_when_paid_late() {
     let mut earner = earner();
     earner.observe(open(7, 1_000));
-    earner.serve(Nano(90));
-    earner.write_off(Nano(60));
+    earner.exposure.serve(Nano(90));
+    earner.exposure.write_off(Nano(60));
     assert_eq!((earner.unpaid(), earner.written_off()), (Nano(30), Nano(60)), "at most the job's bill");
-    earner.write_off(Nano(60));
+    earner.exposure.write_off(Nano(60));
     assert_eq!((earner.unpaid(), earner.written_off()), (Nano::ZERO, Nano(90)));
     assert_eq!(earner.accept(payment(7, 90)), Ok(Acceptance::More));
     assert_eq!(earner.written_off(), Nano::ZERO);
-    earner.serve(Nano(10));
+    earner.exposure.serve(Nano(10));
     assert_eq!(earner.unpaid(), Nano(10));
 }
 

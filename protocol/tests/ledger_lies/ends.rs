@@ -1,11 +1,11 @@
 //! What the two ends of a channel, payer and earner, make of an untrue ledger.
 
 use bombyx_protocol::amount::Nano;
-use bombyx_protocol::channel::earn::{Acceptance, Earner};
+use bombyx_protocol::channel::earn::Earner;
 use bombyx_protocol::channel::fault::Mismatch;
 use bombyx_protocol::channel::ledger::ChannelState;
 use bombyx_protocol::channel::pay::{ClosingStep, Payer};
-use bombyx_protocol::channel::voucher::Voucher;
+use bombyx_protocol::channel::voucher::{Acceptance, Voucher};
 use bombyx_protocol::time::{Span, Time};
 
 use super::{CHALLENGE_S, DEPOSIT, EPOCH, PEER, WINDOW, account, earner, key, payer, payment, terms, truth};
@@ -76,7 +76,7 @@ fn another_funding_that_was_a_lie_leaves_the_promise_as_it_was() {
             assert_eq!(payer.close_request().unwrap().epoch, EPOCH);
 
             let mut earner = earner(400);
-            earner.serve(Nano(60));
+            earner.exposure.serve(Nano(60));
             earner.observe(ChannelState { epoch: lie, ..truth() });
             assert_eq!((earner.newest(), earner.unpaid()), (None, Nano::ZERO));
             assert_eq!(
@@ -191,7 +191,7 @@ fn a_client_brings_its_voucher_before_it_finalizes_and_does_not_wait_for_a_ledge
 fn a_settled_total_pays_a_provider_nothing() {
     for lie in LIED_TOTALS {
         let mut earner = earner(400);
-        earner.serve(WINDOW);
+        earner.exposure.serve(WINDOW);
         assert_eq!(earner.allowance(WINDOW, CREDIT), Nano::ZERO);
         let told = earner.observe(ChannelState { settled: Nano(lie), ..truth() });
         assert_eq!(told.mismatch, Some(Mismatch::Settled { known: Nano(400), shown: Nano(lie) }));
@@ -207,7 +207,7 @@ fn a_settled_total_pays_a_provider_nothing() {
 #[test]
 fn while_a_channel_closes_nothing_is_served_beyond_what_vouchers_cover() {
     let mut earner = earner(400);
-    earner.serve(Nano(30));
+    earner.exposure.serve(Nano(30));
     for settled in [0, 400, u64::MAX] {
         earner.observe(ChannelState { closing: Some(Span(9)), settled: Nano(settled), ..truth() });
         assert_eq!(earner.allowance(WINDOW, CREDIT), Nano::ZERO, "neither a window nor the credit");
@@ -228,13 +228,13 @@ fn a_restart_is_no_clean_slate_for_who_does_not_pay() {
     earner.observe(truth());
     let mut served = Nano::ZERO;
     for _ in 0..50 {
-        if earner.admit(WINDOW) {
+        if earner.exposure.admit(WINDOW) {
             let allowed = earner.allowance(WINDOW, CREDIT);
             // As a machine does it: what may be lost is written before it is served.
-            earner.allow(Nano::ZERO, allowed);
+            earner.exposure.allow(Nano::ZERO, allowed);
             let record = earner.is_beyond_record().then(|| earner.record());
-            earner.allow(allowed, Nano::ZERO);
-            earner.serve(allowed);
+            earner.exposure.allow(allowed, Nano::ZERO);
+            earner.exposure.serve(allowed);
             served = served.saturating_plus(allowed);
             if let Some(record) = record {
                 earner = Earner::restored(record);

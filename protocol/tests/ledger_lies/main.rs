@@ -8,12 +8,12 @@ mod roles;
 
 use bombyx_protocol::ChannelId;
 use bombyx_protocol::amount::Nano;
-use bombyx_protocol::channel::earn::{Acceptance, Earner};
+use bombyx_protocol::channel::earn::Earner;
 use bombyx_protocol::channel::ledger::ChannelState;
 use bombyx_protocol::channel::pay::Payer;
 use bombyx_protocol::channel::record::Record;
 use bombyx_protocol::channel::terms::{Address, ChannelTerms};
-use bombyx_protocol::channel::voucher::Voucher;
+use bombyx_protocol::channel::voucher::{Acceptance, Voucher};
 use bombyx_protocol::client::ClientConfig;
 use bombyx_protocol::ident::NodeId;
 use bombyx_protocol::provider::{Provider, ProviderConfig};
@@ -69,8 +69,8 @@ fn payer(owed: u64) -> Payer {
 fn earner(paid: u64) -> Earner {
     let mut earner = Earner::new(terms(), PEER);
     earner.observe(truth());
-    earner.admit(WINDOW);
-    earner.serve(Nano(paid));
+    earner.exposure.admit(WINDOW);
+    earner.exposure.serve(Nano(paid));
     if paid > 0 {
         assert_eq!(earner.accept(payment(EPOCH, paid)), Ok(Acceptance::More));
     }

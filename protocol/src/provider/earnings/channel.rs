@@ -1,11 +1,11 @@
 //! One channel that this provider earns on: what the ledger shows of it, what is claimed, and how it is closed.
 
 use crate::amount::Nano;
-use crate::channel::earn::{Acceptance, Earner, VoucherFault};
+use crate::channel::earn::Earner;
 use crate::channel::ledger::{ChannelState, LedgerCall, LedgerFault};
 use crate::channel::looks::Looks;
 use crate::channel::record::Record;
-use crate::channel::voucher::{CloseOrder, SignedVoucher};
+use crate::channel::voucher::{Acceptance, CloseOrder, SignedVoucher, VoucherFault};
 use crate::ident::Origin;
 use crate::io::{ChannelChange, ChannelNews, Event, Output};
 use crate::limits;
@@ -101,7 +101,7 @@ impl Channel {
         let record = self.earner.record();
         let watched = record.watched_voucher();
         out.persist(Record::Earner(record));
-        self.earner.recorded();
+        self.earner.exposure.recorded();
         if let Some(watched) = watched {
             out.push_behind(self.earner.account(), Output::Watch(Box::new(watched)));
         }
@@ -313,11 +313,8 @@ mod tests {
         );
         let mut pays = |channel: &mut Channel, from: u64| {
             for total in from..from + 200 {
-                let voucher = Voucher {
-                    account: channel.earner.account(),
-                    epoch: 1,
-                    cumulative: Nano(total),
-                };
+                let voucher =
+                    Voucher { account: channel.earner.account(), epoch: 1, cumulative: Nano(total) };
                 let signature = voucher.sign(&key.signing());
                 let payment = Payment { epoch: 1, cumulative: Nano(total), signature };
                 channel.accept(payment, Nano(u64::MAX), &mut out).0.unwrap();

@@ -3,26 +3,28 @@
 //! | file | holds |
 //! |---|---|
 //! | `channel` | one channel: its vouchers, claims and close |
+//! | `named` | how one is learnt from the terms that a client names |
 //! | `room` | whose place a newly named channel takes |
 //! | `watched` | which channels can be watched, and which must go |
 //! | `close_key` | the key of close orders |
 
 mod channel;
 mod close_key;
+mod named;
 mod room;
 mod watched;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::amount::Nano;
-use crate::channel::earn::{Acceptance, Earner, VoucherFault};
+use crate::channel::earn::Earner;
 use crate::channel::fault::Mismatch;
 use crate::channel::id::ChannelId;
-use crate::channel::key_proof::KeyProof;
 use crate::channel::ledger::{LedgerCall, LedgerEvent};
 use crate::channel::pace::Pace;
 use crate::channel::record::Record;
-use crate::channel::terms::{AgreedTerms, ChannelTerms};
+use crate::channel::terms::ChannelTerms;
+use crate::channel::voucher::{Acceptance, VoucherFault};
 use crate::deadlines::Deadlines;
 use crate::ident::{NodeId, Origin, Prefix, Signature};
 use crate::io::ChannelChange;
@@ -31,7 +33,7 @@ use crate::market::bid::Payee;
 use crate::outbox::Outbox;
 use crate::table::Table;
 use crate::time::Time;
-use crate::wire::message::{Payment, Refusal};
+use crate::wire::message::Payment;
 
 pub(super) use channel::Channel;
 pub(super) use close_key::CloseKey;
@@ -181,12 +183,14 @@ impl Earnings {
 
     /// Returns what is unpaid on a channel or may become so, and whose it is.
     pub(super) fn lent(&self, account: &ChannelId) -> Option<(Origin, Nano)> {
-        self.channels.get(account).map(|channel| (channel.origin, channel.earner.lent()))
+        self.channels.get(account).map(|channel| (channel.origin, channel.earner.exposure.lent()))
     }
 
     /// Takes what vouchers on a channel have covered beyond what is known to be served there. (`CH-50`)
     pub(super) fn take_unremembered(&mut self, account: &ChannelId) -> Nano {
-        self.channels.get_mut(account).map_or(Nano::ZERO, |channel| channel.earner.take_unremembered())
+        self.channels
+            .get_mut(account)
+            .map_or(Nano::ZERO, |channel| channel.earner.exposure.take_unremembered())
     }
 
     /// Returns whether something served on it may still be paid.
@@ -197,7 +201,7 @@ impl Earnings {
     /// Gives up what a job that is over left unpaid. (`CH-9`)
     pub(super) fn write_off(&mut self, account: &ChannelId, amount: Nano, out: &mut Outbox) {
         if let Some(channel) = self.channels.get_mut(account) {
-            channel.earner.write_off(amount);
+            channel.earner.exposure.write_off(amount);
             if channel.earner.seen().is_some() {
                 channel.persist(out);
             }
@@ -208,69 +212,12 @@ impl Earnings {
     pub(super) fn waive(&mut self, account: &ChannelId, amount: Nano) {
         if let Some(channel) = self.channels.get_mut(account) {
             let asked = channel.earner.unpaid();
-            channel.earner.waive(amount);
+            channel.earner.exposure.waive(amount);
             // What was unpaid on one that is gone is lost by that.
             if !channel.earner.is_gone() {
                 self.lost = self.lost.saturating_plus(asked.saturating_minus(channel.earner.unpaid()));
             }
         }
-    }
-
-    /// Learns a channel from the terms that a client proposes; its address follows from them. Nothing is counted on a channel
-    /// that is not shown to be the client's own. (`CH-1`, `CH-53`)
-    pub(super) fn learn(
-        &mut self,
-        now: Time,
-        NamedChannel { terms, binding, key_proof }: NamedChannel,
-        origin: Origin,
-        has_paid: impl Fn(&NodeId) -> bool,
-        out: &mut Outbox,
-    ) -> Result<TaskChannel, Refusal> {
-        let payee = self.payee;
-        let mine = terms.provider_key == payee.key && terms.provider == payee.address;
-        if !mine || terms.network_id != payee.network_id {
-            return Err(Refusal::ChannelTerms);
-        }
-        let terms = AgreedTerms::from(terms);
-        let account = terms.id();
-        let known = self.channels.get_mut(&account);
-        // The account is a hash of the terms, so that those of a known channel have been checked.
-        let is_fit = known.is_some()
-            || (terms.check(payee.network_id).is_ok() && terms.challenge_s >= payee.challenge_s);
-        if !is_fit {
-            return Err(Refusal::ChannelTerms);
-        }
-        if (KeyProof { binding, account }).verify(&terms.client_key, &key_proof).is_err() {
-            return Err(Refusal::BadKeyProof);
-        }
-        if let Some(known) = known {
-            // What one node pays makes no other a customer.
-            if known.earner.client() != origin.node {
-                return Err(Refusal::ChannelTerms);
-            }
-            if known.earner.is_ending() {
-                // Also where the close is over: of that its client has seen nothing yet.
-                return Err(Refusal::Unfunded);
-            }
-            known.used = now;
-            if known.earner.is_gone() {
-                known.come_back(out);
-                self.deadlines.touch(account);
-            } else if known.earner.seen().is_none() {
-                // The shell watches for a while what nobody funds, and then no more.
-                out.call(LedgerCall::Watch { account });
-            }
-            return Ok(TaskChannel { account, in_place_of: None });
-        }
-        if !self.has_room_for(terms.challenge_s) {
-            self.make_room(now, out);
-            return Err(Refusal::ChallengeTooShort);
-        }
-        let in_place_of = self.room(origin, has_paid)?;
-        let channel = Channel::new(Earner::new(terms, origin.node), origin, now);
-        self.channels.insert(account, Box::new(channel));
-        out.call(LedgerCall::Watch { account });
-        Ok(TaskChannel { account, in_place_of })
     }
 
     /// Accepts a voucher, and writes it before anything is served on the strength of it.

@@ -128,11 +128,10 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::super::{CloseKey, NamedChannel};
     use super::*;
-    use crate::channel::earn::Acceptance;
     use crate::channel::key_proof::KeyProof;
     use crate::channel::ledger::{ChannelState, LedgerEvent};
     use crate::channel::terms::{Address, ChannelTerms};
-    use crate::channel::voucher::Voucher;
+    use crate::channel::voucher::{Acceptance, Voucher};
     use crate::ident::{NodeId, Origin, Prefix};
     use crate::io::Output;
     use crate::market::bid::Payee;
@@ -193,7 +192,7 @@ mod tests {
         for (epoch, account) in (1..).zip([used, idle]) {
             books.fund(account, epoch);
         }
-        books.earnings.find_mut(&used).unwrap().serve(Nano(1));
+        books.earnings.find_mut(&used).unwrap().exposure.serve(Nano(1));
         assert_eq!(books.learn(3, 60), Err(Refusal::ChallengeTooShort));
         assert_eq!(books.earnings.take_unwatchable().collect::<Vec<_>>(), [idle]);
         assert!(books.learn(3, 36_000).is_ok(), "a longer challenge needs fewer looks");
@@ -208,7 +207,7 @@ mod tests {
         let channels = [1, 2].map(|salt| books.learn(salt, 60).unwrap());
         for (epoch, account) in (1..).zip(channels) {
             books.fund(account, epoch);
-            books.earnings.find_mut(&account).unwrap().serve(Nano(1));
+            books.earnings.find_mut(&account).unwrap().exposure.serve(Nano(1));
         }
         let late = Time(1) + limits::POOR_IDLE;
         assert_eq!(books.learn_at(Time(late.0 - 1), 3, 60), Err(Refusal::ChallengeTooShort));

@@ -7,8 +7,8 @@ mod served;
 mod serving;
 
 use crate::amount::Nano;
-use crate::channel::earn::{Acceptance, VoucherFault};
 use crate::channel::id::ChannelId;
+use crate::channel::voucher::{Acceptance, VoucherFault};
 use crate::ident::{Identity, Origin};
 use crate::io::{EngineReport, Event, JobReport, Output, PeerFault};
 use crate::limits;
@@ -299,7 +299,7 @@ impl JobMut<'_> {
     /// Frees what a task held that is served no more.
     fn free(&mut self, served: &ServedJob) {
         if let Some(earner) = self.earnings.find_mut(&served.account) {
-            earner.allow(served.under_way, Nano::ZERO);
+            earner.exposure.allow(served.under_way, Nano::ZERO);
         }
         self.credit.follow(self.now, &served.account, self.earnings);
         self.freed.channels.insert(served.account);

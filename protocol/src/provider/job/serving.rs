@@ -46,13 +46,13 @@ impl ServedMut<'_> {
         let served = &mut *self.served;
         let Some(channel) = self.channel.as_deref_mut() else { return Next::Stay };
         let Some(earner) = channel.live() else { return Next::Stay };
-        earner.allow(served.under_way, Nano::ZERO);
+        earner.exposure.allow(served.under_way, Nano::ZERO);
         let allowance = earner.allowance(served.window, credit);
         let is_covered = served.is_covered(allowance);
         let can_wait = served.task.is_some() && (earner.is_open() || is_covered);
         if can_wait && !has_slot {
             // Its money is seen to when it has its turn. One that had its turn without it is waited for no longer for that.
-            earner.allow(Nano::ZERO, served.under_way);
+            earner.exposure.allow(Nano::ZERO, served.under_way);
             if is_covered {
                 served.money.end(None);
             }
@@ -72,11 +72,11 @@ impl ServedMut<'_> {
         served.stream.sign_every(share / limits::WINDOW_RECEIPTS);
         let more = served.allow_tokens(allowance, share);
         served.under_way = served.at_risk();
-        earner.allow(Nano::ZERO, served.under_way);
+        earner.exposure.allow(Nano::ZERO, served.under_way);
         let lacks_voucher = earner.is_open() && earner.unpaid() > Nano::ZERO && served.task.is_none();
         if earner.seen().is_none_or(|state| state.epoch == 0) {
             // Before anything is made on it.
-            self.credit.record(self.now, self.origin, served.account, earner.lent());
+            self.credit.record(self.now, self.origin, served.account, earner.exposure.lent());
         }
         let settled_up = earner.unpaid() == Nano::ZERO;
         channel.secure(self.out);
@@ -296,7 +296,7 @@ impl ServedMut<'_> {
                     channel.ask_for_voucher();
                 }
                 if let Some(earner) = channel.live() {
-                    earner.serve(stream.newly_billed());
+                    earner.exposure.serve(stream.newly_billed());
                 }
             }
             let last = stream.last_chunk().is_some_and(|end| end.index == chunk.index);
