@@ -5,6 +5,7 @@
 
 pub mod codec;
 pub mod extension;
+pub mod gossip;
 pub mod message;
 pub mod refusal;
 pub mod release;
