@@ -6,6 +6,7 @@ mod testbed;
 
 use bombyx_protocol::Preferences;
 use bombyx_protocol::amount::Nano;
+use bombyx_protocol::channel::record::Record;
 use bombyx_protocol::client::ClientConfig;
 use bombyx_protocol::ident::{NodeId, Prefix};
 use bombyx_protocol::io::{Command, Failure};
@@ -97,6 +98,29 @@ fn those_that_refuse_a_task_for_what_it_is_end_no_order_that_another_serves() {
                     testbed.outcome(1)
                 );
             }
+        }
+    }
+}
+
+/// (MK-31, MK-47) Three times, as each refusal of one that never served.
+#[test]
+fn a_refusal_of_the_task_itself_is_held_against_a_stranger_once_another_has_served_that_task() {
+    for honest in [0, 1] {
+        let liar = |number| Thief::new(number, Plan::Refuses(Refusal::BadConversation), price(FAIR / 4));
+        let (mut testbed, client, liars) = scene(6, honest, 3, liar);
+        for order in 1..=4 {
+            let preferences = Preferences { order: liars.clone(), ..Preferences::default() };
+            let placed = testbed::order(chat("hello there", 8), COIN, MINUTE);
+            testbed.place_order(client, order, Order { preferences, ..placed });
+            testbed.run(Span::from_s(100), |testbed| testbed.outcome(order).end.is_some());
+            assert_eq!(testbed.outcome(order).end.unwrap().is_ok(), honest > 0);
+            // Until it is on disk.
+            testbed.run(Span::from_s(1), |_| false);
+            let blamed = testbed
+                .disk(client)
+                .filter(|record| matches!(record, Record::Reputation(reputation) if reputation.failures > 0));
+            let expected = if honest > 0 && order >= 3 { liars.len() } else { 0 };
+            assert_eq!(blamed.count(), expected, "{honest} honest, order {order}");
         }
     }
 }

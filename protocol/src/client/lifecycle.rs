@@ -155,6 +155,12 @@ impl Client {
             }
             let service = attempt.service(now);
             self.shared.praise(now, &Conduct::of_attempt(now, &attempt), &service);
+            if attempt.has_delivered() {
+                for (provider, prefix) in progress.refusals.refuted() {
+                    let SharedState { memory, outbox, .. } = &mut self.shared;
+                    memory.refused(now, provider, prefix, progress.order.model, outbox);
+                }
+            }
             // One that was tried is not the best: the next order goes to the market again.
             if attempt.has_delivered() && attempt.candidate.source != Source::Trial {
                 self.shared.leases.keep(now, attempt.candidate.clone(), progress.lowest_ask);
@@ -208,7 +214,12 @@ impl Client {
         self.shared.outbox.order_news(id, OrderNews::FailedOver { from, why });
         if let Failure::Refused(why) = why
             && why.is_final()
-            && let Some(why) = progress.refusals.refused(Statement { prefix: conduct.prefix, is_proven, why })
+            && let Some(why) = progress.refusals.refused(Statement {
+                provider: from,
+                prefix: conduct.prefix,
+                is_proven,
+                why,
+            })
         {
             return self.conclude(id, progress, Err(why));
         }

@@ -39,7 +39,7 @@ impl Client {
         let is_proven = self.shared.memory.level(&from) > 0;
         auction.decline(&from, is_proven);
         self.shared.book.answered(&progress.order.model, &from);
-        progress.refusals.declined(Statement { prefix, is_proven, why: decline.why });
+        progress.refusals.declined(Statement { provider: from, prefix, is_proven, why: decline.why });
         if auction.has_enough() {
             self.end_auction(now, id);
         }

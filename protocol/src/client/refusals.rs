@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::ident::Prefix;
+use crate::ident::{NodeId, Prefix};
 use crate::io::Failure;
 use crate::limits;
 use crate::wire::message::Refusal;
@@ -11,6 +11,7 @@ use crate::wire::message::Refusal;
 /// What one provider has said.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Statement {
+    pub(super) provider: NodeId,
     pub(super) prefix: Prefix,
     /// Whether it has served this client well.
     pub(super) is_proven: bool,
@@ -36,6 +37,11 @@ impl Refusals {
         let is_believed =
             are_believed(&self.awarded) || prefixes(&self.awarded).len() >= limits::FINAL_REFUSALS_MAX;
         is_believed.then(|| Failure::Refused(cause(&self.awarded).unwrap_or(statement.why)))
+    }
+
+    /// Returns those that have refused the order, now that another has served it.
+    pub(super) fn refuted(&self) -> impl Iterator<Item = (NodeId, Prefix)> {
+        self.awarded.iter().map(|statement| (statement.provider, statement.prefix))
     }
 
     /// Notes why a provider does not bid for the last call.

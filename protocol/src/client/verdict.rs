@@ -111,6 +111,8 @@ fn blame(why: Failure, conduct: &Conduct, proven: bool) -> Blame {
         // A provider that takes money and then has a reason not to go on is no better than one that
         // falls silent.
         Failure::Refused(_) if conduct.paid && !proven => Blame::Provider,
+        // It may be right: it is held against it once another has served the task. (`MK-47`)
+        Failure::Refused(refusal) if refusal.is_final() => Blame::Nobody,
         Failure::Refused(_) => Blame::Refused,
         // A deadline is the user's own, unless nothing at all came in more than the time that was promised.
         Failure::Deadline if !conduct.delivered && conduct.is_late => {
