@@ -13,6 +13,7 @@ use crate::ident::NodeId;
 use crate::io::{Output, PeerFault, PersistId};
 use crate::limits;
 use crate::time::Time;
+use crate::work::order::JobId;
 
 /// The outputs of one machine.
 #[derive(Debug, Default)]
@@ -60,6 +61,18 @@ impl Outbox {
             Some(lane) => lane.push(output),
             None => self.push(output),
         }
+    }
+
+    /// Takes back what still waits to be done of a job on this channel. Returns whether its task did not wait: the engine has it.
+    pub(crate) fn withdraw(&mut self, account: &ChannelId, of: JobId) -> bool {
+        let Some(lane) = self.lanes.get_mut(account) else { return true };
+        let mut has_left = true;
+        lane.waiting.retain(|(_, output)| {
+            let is_task = matches!(output, Output::Run { job, .. } if *job == of);
+            has_left &= !is_task;
+            !is_task && !matches!(output, Output::Allow { job, .. } if *job == of)
+        });
+        has_left
     }
 
     /// Queues a call to the ledger.
@@ -116,7 +129,7 @@ mod tests {
     const OTHER: ChannelId = ChannelId([2; 32]);
 
     fn cancel(byte: u8) -> Output {
-        Output::Cancel { job: crate::work::order::JobId([byte; 16]) }
+        Output::Cancel { job: JobId([byte; 16]) }
     }
 
     /// Returns the jobs of the outputs that leave, and 0 for each record.
@@ -164,6 +177,42 @@ mod tests {
         assert_eq!(outbox.lanes.get(&ONE).map(|lane| lane.waiting.len()), Some(limits::LANE_MAX + 1));
         outbox.persisted(PersistId(1));
         assert_eq!(drain(&mut outbox).last(), Some(&1), "what is said once is never left out");
+    }
+
+    /// The slot of a job that is over is another's at once.
+    #[test]
+    fn what_waits_of_a_job_that_is_over_never_reaches_the_engine() {
+        let (over, other) = (JobId([1; 16]), JobId([2; 16]));
+        let run = |job| Output::Run {
+            job,
+            model: crate::work::order::ModelId([7; 32]),
+            task: crate::work::order::Task::Embed { inputs: Vec::new() },
+        };
+        let mut outbox = Outbox::default();
+        assert!(outbox.withdraw(&ONE, over), "nothing waits");
+        outbox.persist(Record::ChannelGone { account: ONE });
+        for job in [over, other] {
+            outbox.push_behind(ONE, run(job));
+            outbox.push_behind(ONE, Output::Allow { job, tokens: 1 });
+        }
+        outbox.push_behind(ONE, cancel(3));
+        assert!(outbox.withdraw(&OTHER, over), "on another channel");
+        assert!(!outbox.withdraw(&ONE, over), "its task waited");
+        assert!(outbox.withdraw(&ONE, JobId([9; 16])), "one whose task has left");
+        outbox.persisted(PersistId(1));
+        let left: Vec<Output> = core::iter::from_fn(|| match outbox.poll(|| Time(9)) {
+            Output::Wake(_) => None,
+            output => Some(output),
+        })
+        .collect();
+        assert!(
+            matches!(
+                left.as_slice(),
+                [Output::Persist { .. }, Output::Run { job, .. }, Output::Allow { .. }, Output::Cancel { .. }]
+                    if *job == other
+            ),
+            "{left:?}"
+        );
     }
 
     #[test]

@@ -309,8 +309,11 @@ impl JobMut<'_> {
     /// Stops the engine, where it has the task.
     fn stop(&mut self, served: &ServedJob) {
         if !served.stream.has_ended() && served.has_begun() {
-            // Behind what it ends, which may wait for the disk.
-            self.out.push_behind(served.account, Output::Cancel { job: self.id });
+            // Its slot is another's at once: nothing of it may come to the engine behind that one's task.
+            let has_task = self.out.withdraw(&served.account, self.id);
+            if has_task {
+                self.out.push(Output::Cancel { job: self.id });
+            }
         }
     }
 
