@@ -121,3 +121,22 @@ fn a_provider_that_demands_a_thousand_times_at_once_is_answered_once_and_accused
     testbed.run_to_end(MINUTE);
     assert_eq!(testbed.outcome(1).text, engine::answer(40), "its order is served elsewhere");
 }
+
+/// (CH-55) Each copy is acknowledged by what acknowledges the first.
+#[test]
+fn a_provider_that_sends_a_chunk_a_thousand_times_is_answered_once() {
+    let mut testbed = Testbed::new(4, CALM);
+    let client = testbed.client(1, COIN);
+    let thief = Thief::new(101, Plan::Copies(1_000), price(PRICE / 4));
+    let id = thief.id();
+    testbed.stranger(id, Box::new(thief), None);
+    testbed.order(client, 1, chat("count for me", 40), COIN, MINUTE);
+    testbed.run(Span::from_s(2), |_| false);
+    let said = testbed.to_providers["sealed"];
+    assert!(said <= 8, "{said} words");
+
+    testbed.provider(1, price(PRICE), 1_000);
+    testbed.run_to_end(MINUTE);
+    let text = testbed.outcome(1).text.clone();
+    assert!(text.starts_with('x') && text.ends_with(" 38 39 "), "its order goes on elsewhere: {text}");
+}

@@ -47,11 +47,17 @@ impl Demands {
         if self.count > most {
             return Response::Accuse;
         }
-        if self.answered_at.is_some_and(|at| now < at + limits::DEMAND_EVERY) {
-            return Response::PassOver;
+        if self.may_answer(now) { Response::Answer } else { Response::PassOver }
+    }
+
+    /// Returns whether it is time for an answer; it counts as given if so. A chunk that comes again asks for one as well, and is
+    /// held against nobody: the network makes copies.
+    pub fn may_answer(&mut self, now: Time) -> bool {
+        let is_time = self.answered_at.is_none_or(|at| now >= at + limits::DEMAND_EVERY);
+        if is_time {
+            self.answered_at = Some(now);
         }
-        self.answered_at = Some(now);
-        Response::Answer
+        is_time
     }
 }
 

@@ -71,7 +71,6 @@ impl AttemptMut<'_> {
 
     /// Accepts a chunk, hands its content to the user, and pays for a new receipt. (`WR-6`, `CH-3`)
     fn on_chunk(&mut self, chunk: Chunk, last: bool) -> Next {
-        self.attempt.demands.chunk();
         let before = (self.attempt.stream.input_tokens(), self.attempt.stream.output_tokens());
         let parts = match self.attempt.stream.accept(chunk, last) {
             Ok(parts) => parts,
@@ -84,9 +83,13 @@ impl AttemptMut<'_> {
             }
         };
         if parts.is_empty() {
-            self.acknowledge();
+            // A copy, or one ahead of one that is missing. (`CH-55`)
+            if self.attempt.demands.may_answer(self.now) {
+                self.acknowledge();
+            }
             return Next::Stay;
         }
+        parts.iter().for_each(|_| self.attempt.demands.chunk());
         let is_progress = parts.iter().any(CheckedChunk::is_useful);
         if is_progress {
             self.attempt.progress_at = self.now;

@@ -70,6 +70,8 @@ pub enum Plan {
     EmptyBusy,
     /// It wants to see money, so many times at once.
     Demands(u32),
+    /// It sends its first chunk so many times, each in a frame of its own.
+    Copies(u32),
     /// It takes the award, wants to see money, and says at once that there is none.
     NoMoney,
     /// It takes so many, calls the first one unpaid, and wants to see money for the others.
@@ -277,6 +279,12 @@ impl Thief {
                 return self.say(job, &FromProvider::Chunk(chunk), false);
             }
             Plan::Empty | Plan::EmptyBusy => vec![],
+            Plan::Copies(times) => {
+                for chunk in stream.content(now, &self.identity, tokens(8)) {
+                    (0..times).for_each(|_| self.say(job, &FromProvider::Chunk(chunk.clone()), false));
+                }
+                return;
+            }
             Plan::Tokens(count) | Plan::CountsLate(count) => vec![tokens(count)],
             Plan::Short(0) => vec![Content::End { finish: Finish::Stop }],
             Plan::Short(count) => vec![tokens(count), Content::End { finish: Finish::Stop }],
