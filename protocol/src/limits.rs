@@ -360,6 +360,8 @@ pub const PREFIX_FAILURES: u8 = 3;
 /// Refusals and empty answers in a row of one that never served that count as a failure: overbooked newcomers refuse
 /// now and then.
 pub const REFUSALS_A_FAILURE: u8 = 3;
+/// How long after anything of use came from a provider it counts as at work for this client, so that it may well be full. (`MK-31`)
+pub const GIVES: Span = Span::from_s(10);
 /// Orders of a client for a model for each one that may go to somebody else than the best bidder. (`MK-33`)
 pub const EXPLORE_EVERY: u32 = 8;
 /// The same where all strangers that were tried so far have failed.

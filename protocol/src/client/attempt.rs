@@ -85,6 +85,18 @@ pub(super) struct OpenSession {
     pub(super) recounted: bool,
 }
 
+impl OpenSession {
+    /// Gives the job back before its task is sent, so that its provider keeps no slot for it.
+    pub(super) fn give_back(mut self, outbox: &mut Outbox) {
+        let said = codec::encode(&FromClient::Cancel(Extensions::NONE));
+        // The first frame of a session has a nonce.
+        if let Ok(frame) = self.secure.seal(&said, true) {
+            let sealed = SealedFrame { job: self.job, nonce: frame.nonce, bytes: frame.bytes };
+            outbox.send_to_provider(self.candidate.bid.provider, ToProvider::Sealed(sealed));
+        }
+    }
+}
+
 /// What an order does after a step of its attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]

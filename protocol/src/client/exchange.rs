@@ -6,6 +6,7 @@ use crate::channel::record::Record;
 use crate::ident::{Identity, NodeId};
 use crate::io::{Failure, OrderNews, PeerFault};
 use crate::limits;
+use crate::market::auction::Candidate;
 use crate::outbox::Outbox;
 use crate::session::SecureError;
 use crate::time::{Span, Time};
@@ -26,7 +27,7 @@ pub(super) struct AttemptMut<'a> {
     pub(super) progress: &'a mut Progress,
     pub(super) attempt: &'a mut Attempt,
     pub(super) payments: &'a mut Payments,
-    pub(super) memory: &'a Memory,
+    pub(super) memory: &'a mut Memory,
     pub(super) identity: &'a Identity,
     pub(super) outbox: &'a mut Outbox,
 }
@@ -96,6 +97,8 @@ impl AttemptMut<'_> {
             self.attempt.patient_until = None;
             let (now, tokens) = (self.now, self.attempt.stream.output_tokens());
             self.attempt.first.get_or_insert((now, tokens));
+            let Candidate { bid, prefix, .. } = &self.attempt.candidate;
+            self.memory.gave(now, bid.provider, *prefix);
         }
         // What came without a receipt is not acknowledged by itself: the next one covers it.
         self.attempt.asked_at = self.now;

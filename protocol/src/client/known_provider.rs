@@ -15,13 +15,16 @@ pub(super) struct KnownProvider {
     /// Awards in a row that it refused, or answered with nothing, before it ever served or failed.
     pub(super) refusals: u8,
     pub(super) chance: SecondChance,
-    /// When a job was last found to wait for its turn still at its order's deadline, since the provider last served well.
+    /// When a job was last found to wait for its turn still at its order's deadline, since the provider has served well
+    /// so often that a failure would be taken off.
     pub(super) slow_at: Option<Time>,
+    /// When anything of use last came from it, for any order.
+    pub(super) gave_at: Option<Time>,
 }
 
 impl KnownProvider {
     pub(super) fn new(reputation: Reputation) -> Self {
-        Self { reputation, refusals: 0, chance: SecondChance::default(), slow_at: None }
+        Self { reputation, refusals: 0, chance: SecondChance::default(), slow_at: None, gave_at: None }
     }
 
     /// Returns how many failures still count: each whole day without another takes one off.

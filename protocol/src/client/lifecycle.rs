@@ -57,8 +57,13 @@ impl Client {
             self.shared.outbox.peer_fault(from, PeerFault::Malformed);
             return self.go_elsewhere(now, id, progress, &conduct, None, Failure::Session);
         };
-        progress.awarded(now, id, accept.job, from, &mut self.shared.outbox);
         let session = OpenSession { job: accept.job, candidate, secure, opening: None, recounted: false };
+        // Others may have taken the room since the award went out.
+        if let Err(fault) = progress.can_pay(&session.candidate, &self.shared) {
+            session.give_back(&mut self.shared.outbox);
+            return self.cannot_begin(now, id, progress, &conduct, fault);
+        }
+        progress.awarded(now, id, accept.job, from, &mut self.shared.outbox);
         self.attempt(now, id, progress, session);
     }
 
@@ -214,14 +219,12 @@ impl Client {
         self.shared.outbox.order_news(id, OrderNews::FailedOver { from, why });
         if let Failure::Refused(why) = why
             && why.is_final()
-            && let Some(why) = progress.refusals.refused(Statement {
-                provider: from,
-                prefix: conduct.prefix,
-                is_proven,
-                why,
-            })
         {
-            return self.conclude(id, progress, Err(why));
+            let lot = progress.lot();
+            let statement = Statement { provider: from, prefix: conduct.prefix, is_proven, why };
+            if let Some(why) = progress.refusals.refused(statement, &lot) {
+                return self.conclude(id, progress, Err(why));
+            }
         }
         self.step(now, id, progress);
     }

@@ -213,6 +213,23 @@ impl Memory {
         self.unproven(prefix).map(|known| known.reputation.failed_at_s).max().unwrap_or(0)
     }
 
+    /// Remembers that anything of use came from a provider, for whichever order.
+    pub(super) fn gave(&mut self, now: Time, provider: NodeId, prefix: Prefix) {
+        if let Some(known) = self.entry(now, provider, prefix) {
+            known.gave_at = Some(now);
+        }
+    }
+
+    /// Returns whether anything of use has come from a provider since then, for whichever order.
+    pub(super) fn has_given(&self, provider: &NodeId, since: Time) -> bool {
+        self.known.get(provider).and_then(|known| known.gave_at).is_some_and(|at| at >= since)
+    }
+
+    /// Returns whether a provider is at work for this client, or was a moment ago.
+    pub(super) fn gives(&self, now: Time, provider: &NodeId) -> bool {
+        self.has_given(provider, Time(now.0.saturating_sub(limits::GIVES.0)))
+    }
+
     /// Remembers a job that ended well.
     pub(super) fn served(
         &mut self,
@@ -236,7 +253,6 @@ impl Memory {
         let Some(known) = self.entry(now, provider, prefix) else { return };
         known.refusals = 0;
         known.chance.served();
-        known.slow_at = None;
         let before = known.reputation;
         let reputation = &mut known.reputation;
         reputation.prefix = prefix;
@@ -246,6 +262,7 @@ impl Memory {
             *reputation = timed(*reputation, model, timing);
         }
         if reputation.level.is_multiple_of(limits::GOOD_JOBS_A_FAILURE) {
+            known.slow_at = None;
             reputation.failures = reputation.failures.saturating_sub(1);
         }
         if *reputation != before {

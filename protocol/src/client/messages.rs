@@ -33,7 +33,7 @@ impl Client {
         }
         let Some((id, active)) = self.orders.by_call(&decline.call) else { return };
         let ActiveOrder { progress, phase: Phase::Auction(auction) } = active else { return };
-        if !progress.asks(auction, &from) {
+        if !progress.asks(auction, &from) || !progress.order.preferences.allow(&from) {
             return;
         }
         let is_proven = self.shared.memory.level(&from) > 0;

@@ -132,10 +132,9 @@ impl Progress {
         if !self.refusals.nobody_else_bids(declines) {
             return Some(None);
         }
-        let context = declines
-            .iter()
-            .filter_map(|said| if let Refusal::OverContext(limit) = said.why { Some(limit) } else { None });
-        if let Some(context) = context.max()
+        let lot = self.lot();
+        let most = lot.input.count().saturating_add(lot.output_tokens_max);
+        if let Some(context) = refusals::context(declines, most)
             && self.narrow(context)
         {
             self.back_off.forget_call();

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use crate::ident::{NodeId, Prefix};
 use crate::io::Failure;
 use crate::limits;
+use crate::market::score::Lot;
 use crate::wire::message::Refusal;
 
 /// What one provider has said.
@@ -23,6 +24,8 @@ pub(super) struct Statement {
 pub(super) struct Refusals {
     /// Those that were awarded it, and refused it for what it is.
     awarded: Vec<Statement>,
+    /// Of these, whom it would refute that another serves the order.
+    refutable: Vec<(NodeId, Prefix)>,
     /// Those that did not bid for the last call, and said why.
     declined: Vec<Statement>,
     /// Calls to everybody, one after the other, for which nobody bid but those that refuse.
@@ -32,16 +35,19 @@ pub(super) struct Refusals {
 impl Refusals {
     /// Notes that a provider that was awarded the order has refused it for what it is. Returns why the order must end, if that is
     /// believed although others may bid.
-    pub(super) fn refused(&mut self, statement: Statement) -> Option<Failure> {
+    pub(super) fn refused(&mut self, statement: Statement, lot: &Lot) -> Option<Failure> {
         self.awarded.push(statement);
+        if !agrees_with_bid(statement.why, lot) {
+            self.refutable.push((statement.provider, statement.prefix));
+        }
         let is_believed =
             are_believed(&self.awarded) || prefixes(&self.awarded).len() >= limits::FINAL_REFUSALS_MAX;
         is_believed.then(|| Failure::Refused(cause(&self.awarded).unwrap_or(statement.why)))
     }
 
-    /// Returns those that have refused the order, now that another has served it.
+    /// Returns those whose refusal was no honest one, if another serves the order.
     pub(super) fn refuted(&self) -> impl Iterator<Item = (NodeId, Prefix)> {
-        self.awarded.iter().map(|statement| (statement.provider, statement.prefix))
+        self.refutable.iter().copied()
     }
 
     /// Notes why a provider does not bid for the last call.
@@ -88,6 +94,26 @@ pub(super) fn cause(said: &[Statement]) -> Option<Refusal> {
     };
     let finals = said.iter().map(|statement| statement.why).filter(|why| why.is_final());
     finals.max_by_key(|why| named(*why))
+}
+
+/// Returns the context that those name which have served, and else most prefixes, the largest of those that are named as often.
+/// What the task fits into says nothing.
+pub(super) fn context(said: &[Statement], needed: u64) -> Option<u64> {
+    let limit = |statement: &Statement| match statement.why {
+        Refusal::OverContext(limit) if limit < needed => Some(limit),
+        _ => None,
+    };
+    said.iter().filter_map(limit).max_by_key(|named| {
+        let alike = || said.iter().filter(|other| limit(other) == Some(*named));
+        let proven = alike().filter(|other| other.is_proven).count();
+        (proven, alike().map(|other| other.prefix).collect::<BTreeSet<_>>().len(), *named)
+    })
+}
+
+/// Returns whether a refusal is what its provider's own bid lets expect: a context that holds input and answer each by itself, and not
+/// both. (`MK-5`)
+fn agrees_with_bid(why: Refusal, lot: &Lot) -> bool {
+    matches!(why, Refusal::OverContext(limit) if limit >= lot.input.count().max(lot.output_tokens_max))
 }
 
 /// Returns whether two prefixes of providers that have served say that a task can be done by none.

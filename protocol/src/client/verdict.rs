@@ -29,7 +29,8 @@ use super::shared::SharedState;
 enum Blame {
     /// The provider's: it failed.
     Provider,
-    /// The provider's, which has served before and says that the job waits for its turn: it is slower than it promised.
+    /// The provider's, which has served before or works on others of this client's jobs, and says that this one waits for its turn: it
+    /// is slower than it promised.
     Slow(Timing),
     /// It did not want the job.
     Refused,
@@ -96,7 +97,7 @@ impl Conduct {
     }
 }
 
-fn blame(why: Failure, conduct: &Conduct, proven: bool) -> Blame {
+fn blame(why: Failure, conduct: &Conduct, proven: bool, gives: bool) -> Blame {
     match why {
         // A connection may break at either end, and a channel may be closed before its provider hears of a job. Who
         // took money before that is no better than one that falls silent.
@@ -115,8 +116,10 @@ fn blame(why: Failure, conduct: &Conduct, proven: bool) -> Blame {
         Failure::Refused(refusal) if refusal.is_final() => Blame::Nobody,
         Failure::Refused(_) => Blame::Refused,
         // A deadline is the user's own, unless nothing at all came in more than the time that was promised.
+        // Where it has worked on others of this client's jobs meanwhile, it was these that were in the way.
         Failure::Deadline if !conduct.delivered && conduct.is_late => {
-            conduct.waiting.filter(|_| proven).map_or(Blame::Provider, Blame::Slow)
+            let instead = if gives { Blame::Nobody } else { Blame::Provider };
+            conduct.waiting.filter(|_| proven || gives).map_or(instead, Blame::Slow)
         }
         Failure::Deadline
         | Failure::Cancelled
@@ -239,14 +242,19 @@ impl SharedState {
     pub(super) fn judge(&mut self, now: Time, conduct: &Conduct, why: Failure) -> bool {
         let Conduct { provider, prefix, model, began, .. } = *conduct;
         let trusted = self.memory.is_trusted(&provider);
-        let mut blame = blame(why, conduct, self.memory.level(&provider) > 0);
+        let gives = self.memory.has_given(&provider, began);
+        let mut blame = blame(why, conduct, self.memory.level(&provider) > 0, gives);
         if let Blame::Slow(timing) = blame
             && self.memory.waited(now, began, &provider, model, timing, &mut self.outbox)
+            && !gives
         {
             blame = Blame::Provider;
         }
         match blame {
             Blame::Provider => self.memory.failed(now, began, provider, prefix, model, &mut self.outbox),
+            // Full of this client's own jobs, perhaps.
+            Blame::Refused if why == Failure::Refused(Refusal::Busy) && self.memory.gives(now, &provider) => {
+            }
             Blame::Refused if !is_harmless(why) => {
                 self.memory.refused(now, provider, prefix, model, &mut self.outbox);
             }
@@ -255,8 +263,8 @@ impl SharedState {
         let is_stranger = self.memory.level(&provider) == 0;
         // A provider that is only full, or asked for another bid, is as good as before.
         let passes = matches!(why, Failure::Payment(_)) || passes(why);
-        let useless =
-            (!conduct.delivered && is_stranger && !passes) || (blame == Blame::Provider && !trusted);
+        let gave_nothing = !conduct.delivered && !gives;
+        let useless = (gave_nothing && is_stranger && !passes) || (blame == Blame::Provider && !trusted);
         if let Some(account) = conduct.account.filter(|account| useless && self.payments.is_recorded(account))
         {
             self.payments.close(now, &account, &mut self.outbox);

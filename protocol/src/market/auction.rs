@@ -211,7 +211,7 @@ impl Auction {
         let of = |bidder: Bidder| self.bids.iter().filter(|received| received.bidder == bidder).count();
         let proven = of(Bidder::Proven).saturating_add(self.declined);
         let all = proven.saturating_add(of(Bidder::Unproven));
-        proven >= self.enough.proven && all >= self.enough.all
+        !self.bids.is_empty() && proven >= self.enough.proven && all >= self.enough.all
     }
 
     /// Returns how many bids were taken.

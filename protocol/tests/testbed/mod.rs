@@ -124,6 +124,8 @@ pub struct Testbed {
     clients: BTreeMap<NodeId, ClientConfig>,
     providers: BTreeMap<NodeId, ProviderConfig>,
     pub events: u64,
+    /// Microseconds that messages from and to a host take longer.
+    pub slow_us: BTreeMap<NodeId, u64>,
 }
 
 /// Every host has an address far from all others'.
@@ -146,6 +148,7 @@ impl Testbed {
             outsiders: BTreeMap::new(),
             to_providers: BTreeMap::new(),
             slots: 4,
+            slow_us: BTreeMap::new(),
             read_tps: u32::MAX,
             context_tokens: 4_096,
             hosts: BTreeMap::new(),

@@ -178,7 +178,7 @@ impl Testbed {
                 let others: Vec<NodeId> = self.hosts.keys().copied().filter(|id| *id != node).collect();
                 for to in others {
                     for _ in 0..self.copies() {
-                        let delay = self.delay();
+                        let delay = self.delay() + self.slow_us.get(&to).copied().unwrap_or(0);
                         if !self.cut.contains(&to) && !self.cut.contains(&node) {
                             self.at(delay, Happening::Gossip { to, from: node, bytes: bytes.clone() });
                         }
@@ -244,7 +244,9 @@ impl Testbed {
         let bytes = codec::encode(message);
         assert!(bytes.len() <= bombyx_protocol::limits::FRAME_BYTES_MAX);
         for _ in 0..self.copies() {
-            let delay = self.delay();
+            let slow = |id: &NodeId| self.slow_us.get(id).copied().unwrap_or(0);
+            let slow = slow(&to) + slow(&from);
+            let delay = self.delay() + slow;
             if !self.cut.contains(&to) && !self.cut.contains(&from) {
                 self.at(delay, Happening::Message { to, from, bytes: bytes.clone() });
             }

@@ -100,6 +100,9 @@ pub struct Thief {
     pub start_ms: u32,
     /// Jobs that it serves with eight tokens each, before it does what it means to.
     pub good_jobs: u32,
+    /// Every other job is good.
+    pub alternates: bool,
+    flips: u32,
     /// What it asks, if it answers seeks.
     pub ask: Option<Price>,
     told: u32,
@@ -122,6 +125,8 @@ impl Thief {
             challenge_s: 60,
             start_ms: 1,
             good_jobs: 0,
+            alternates: false,
+            flips: 0,
             ask: None,
             told: 0,
             is_patient: true,
@@ -172,7 +177,9 @@ impl Thief {
     }
 
     fn called(&mut self, call: &Call) {
-        if let Plan::Declines(why) = self.plan {
+        if let Plan::Declines(why) = self.plan
+            && self.good_jobs == 0
+        {
             let decline = Decline { call: call.id, why, extensions: Extensions::NONE };
             return self.send(call.client, ToClient::Decline(decline));
         }
@@ -231,6 +238,10 @@ impl Thief {
         let tariff = Tariff { price: award.price, weights: Weights::DEFAULT };
         let mut stream = AnswerStream::new(now, job, ModelId([0xab; 32]), tariff, input, task);
         let tokens = |count: u32| Content::Tokens { ids: (0..count).collect(), text: "x".into() };
+        if self.alternates {
+            self.flips += 1;
+            self.good_jobs = self.flips % 2;
+        }
         let plan = if self.good_jobs > 0 { Plan::Short(8) } else { self.plan };
         self.good_jobs = self.good_jobs.saturating_sub(1);
         let contents = match plan {

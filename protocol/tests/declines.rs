@@ -1,0 +1,118 @@
+//! Liars that say why they do not bid: what they say ends, shortens and hides nothing that somebody else serves.
+#![allow(clippy::unwrap_used)]
+
+mod testbed;
+
+use bombyx_protocol::Preferences;
+use bombyx_protocol::amount::Nano;
+use bombyx_protocol::channel::record::Record;
+use bombyx_protocol::client::ClientConfig;
+use bombyx_protocol::ident::{NodeId, Prefix};
+use bombyx_protocol::time::Span;
+use bombyx_protocol::wire::message::Refusal;
+use bombyx_protocol::work::order::Order;
+use testbed::thief::{Plan, Thief};
+use testbed::{CALM, Testbed, chat, order, price};
+
+const COIN: Nano = Nano(1_000_000_000);
+const MINUTE: Span = Span::from_s(60);
+const FAIR: u64 = 400_000;
+
+/// A client that goes to the market with every order.
+fn market() -> (Testbed, NodeId) {
+    let mut testbed = Testbed::new(5, CALM);
+    let config = ClientConfig { leases: false, ..ClientConfig::for_tests(5) };
+    let client = testbed.client_with(config, Nano(200 * COIN.0));
+    (testbed, client)
+}
+
+fn only(provider: NodeId) -> Order {
+    let preferences = Preferences { only: vec![provider], ..Preferences::default() };
+    Order { preferences, ..order(chat("hello there", 8), COIN, MINUTE) }
+}
+
+/// Places an order and returns whether it is answered.
+fn is_answered(testbed: &mut Testbed, client: NodeId, id: u64, order: Order) -> bool {
+    testbed.place_order(client, id, order);
+    testbed.run(MINUTE, |testbed| testbed.outcome(id).end.is_some());
+    let is_answered = testbed.outcome(id).end.unwrap().is_ok();
+    testbed.run(Span::from_s(3), |_| false);
+    is_answered
+}
+
+/// A market with liars that have served one job each, and an honest stranger that is so many microseconds farther away.
+fn proven_liars(count: u8, slow_us: u64) -> (Testbed, NodeId, NodeId) {
+    let (mut testbed, client) = market();
+    let mut liars = Vec::new();
+    for number in 0..count {
+        let mut liar = Thief::new(100 + number, Plan::Declines(Refusal::BadConversation), price(FAIR));
+        liar.good_jobs = 1;
+        liars.push(liar.id());
+        testbed.stranger(liar.id(), Box::new(liar), Some(Prefix::of_ipv4([10, 9, number, 1])));
+    }
+    let honest = testbed.provider(1, price(FAIR), 1_000);
+    testbed.slow_us.insert(honest, slow_us);
+    for (id, liar) in (1..).zip(&liars) {
+        assert!(is_answered(&mut testbed, client, id, only(*liar)));
+    }
+    (testbed, client, honest)
+}
+
+/// (MK-20, MK-47)
+#[test]
+fn who_has_served_once_and_declines_ends_no_order_that_names_another() {
+    for slow_us in [0, 30_000] {
+        let (mut testbed, client, honest) = proven_liars(1, slow_us);
+        for id in 10..15 {
+            assert!(is_answered(&mut testbed, client, id, only(honest)), "order {id}, {slow_us} us farther");
+        }
+    }
+}
+
+/// (MK-20, MK-47)
+#[test]
+fn two_that_have_served_and_decline_end_no_call_before_a_stranger_has_bid() {
+    for slow_us in [0, 1_000, 30_000] {
+        let (mut testbed, client, _) = proven_liars(2, slow_us);
+        for id in 10..15 {
+            let placed = order(chat("hello there", 8), COIN, MINUTE);
+            assert!(is_answered(&mut testbed, client, id, placed), "order {id}, {slow_us} us farther");
+        }
+    }
+}
+
+/// (MK-49) A context into which the task fits, one token less than the task, and a small one.
+#[test]
+fn one_stranger_that_names_another_context_changes_nothing_of_an_answer_that_is_too_long() {
+    for context in [1 << 40, 20_000, 64] {
+        let (mut testbed, client) = market();
+        (1..=3).for_each(|number| {
+            testbed.provider(number, price(FAIR), 1_000);
+        });
+        let liar = Thief::new(100, Plan::Declines(Refusal::OverContext(context)), price(FAIR / 4));
+        testbed.stranger(liar.id(), Box::new(liar), Some(Prefix::of_ipv4([10, 9, 0, 1])));
+        testbed.order(client, 1, chat("hello there", 20_000), Nano(100 * COIN.0), Span::from_s(600));
+        testbed.run(Span::from_s(600), |testbed| testbed.outcome(1).end.is_some());
+        let outcome = testbed.outcome(1);
+        assert!(outcome.ids.len() > 4_000, "{context}: {} tokens, {:?}", outcome.ids.len(), outcome.end);
+    }
+}
+
+/// (MK-5, MK-31) It holds input and answer each by itself, and bid for that.
+#[test]
+fn a_smaller_context_that_is_refused_with_is_held_against_nobody() {
+    let (mut testbed, client) = market();
+    let small = Thief::new(100, Plan::Refuses(Refusal::OverContext(4_096)), price(FAIR / 4));
+    let id = small.id();
+    testbed.stranger(id, Box::new(small), None);
+    testbed.context_tokens = 16_384;
+    testbed.provider(2, price(FAIR), 100);
+    for number in 1..=4 {
+        let preferences = Preferences { order: vec![id], ..Preferences::default() };
+        let placed = order(chat(&"x ".repeat(1_500), 2_040), COIN, MINUTE);
+        assert!(is_answered(&mut testbed, client, number, Order { preferences, ..placed }));
+    }
+    let is_failure =
+        |record: &Record| matches!(record, Record::Reputation(reputation) if reputation.failures > 0);
+    assert_eq!(testbed.disk(client).filter(|record| is_failure(record)).count(), 0);
+}
