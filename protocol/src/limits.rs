@@ -69,8 +69,10 @@ pub const STRANGERS_PROMISES_MAX: usize = PROMISES_MAX / 4;
 pub const STRANGERS_ANSWERS_PER_S: u64 = 200;
 /// The same for all customers together: they have paid, and each of their channels has cost them fees.
 pub const CUSTOMERS_ANSWERS_PER_S: u64 = 800;
-/// Units that an answer takes of these budgets. A job in a kept session takes one: it needs no signature and no seal.
+/// Units that an answer takes of these budgets.
 pub const ANSWER_UNITS: u64 = 8;
+/// What the answer to an award in a kept session takes: it needs no handshake and no seal, and one signature is checked.
+pub const KEPT_ANSWER_UNITS: u64 = 2;
 /// Answers that an identity may have at once of its share.
 pub const ANSWERS_BURST: u64 = 4;
 /// Answers that a prefix may have at once of its share: one for each home of a household.

@@ -81,6 +81,24 @@ fn two_that_have_served_and_decline_end_no_call_before_a_stranger_has_bid() {
     }
 }
 
+/// (MK-47) It is started again, say.
+#[test]
+fn one_stranger_that_declines_ends_no_order_whose_only_seller_is_away_for_a_moment() {
+    for away_ms in [500, 1_500, 2_000] {
+        let (mut testbed, client) = market();
+        let honest = testbed.provider(1, price(FAIR), 1_000);
+        let liar = Thief::new(100, Plan::Declines(Refusal::BadConversation), price(FAIR / 4));
+        testbed.stranger(liar.id(), Box::new(liar), Some(Prefix::of_ipv4([10, 9, 0, 1])));
+        assert!(is_answered(&mut testbed, client, 1, order(chat("hello there", 8), COIN, MINUTE)));
+        testbed.set_cut(honest, true);
+        testbed.order(client, 2, chat("hello there", 8), COIN, MINUTE);
+        testbed.run(Span::from_ms(away_ms), |_| false);
+        testbed.set_cut(honest, false);
+        testbed.run(MINUTE, |testbed| testbed.outcome(2).end.is_some());
+        assert!(testbed.outcome(2).end.unwrap().is_ok(), "{away_ms} ms: {:?}", testbed.outcome(2).end);
+    }
+}
+
 /// (MK-49) A context into which the task fits, one token less than the task, and a small one.
 #[test]
 fn one_stranger_that_names_another_context_changes_nothing_of_an_answer_that_is_too_long() {

@@ -127,6 +127,11 @@ impl ApiError {
         Self::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", "the request's body did not arrive in time")
     }
 
+    pub(super) fn many_bodies() -> Self {
+        let message = "too many large requests are being sent at once; send this one again in a moment";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "gateway_busy", message)
+    }
+
     pub(super) fn large_body(max: usize) -> Self {
         let message = format!("a request has at most {max} bytes; shorten or split it");
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "request_too_large", message)

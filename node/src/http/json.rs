@@ -1,10 +1,11 @@
 //! JSON in and out: bodies of requests, answers with headers.
 
-use axum::body::{Body, HttpBody as _, to_bytes};
+use axum::body::Body;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
+use futures::StreamExt as _;
 use serde_json::{Map, Value};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::errors::ApiError;
 use super::limits;
@@ -21,19 +22,31 @@ pub(super) async fn object_of(headers: &HeaderMap, body: Body) -> Result<Map<Str
     if !json {
         return Err(ApiError::not_json());
     }
-    let read = async {
-        // A body of unknown length may be as long as any.
-        let stated = usize::try_from(body.size_hint().upper().unwrap_or(u64::MAX)).unwrap_or(usize::MAX);
-        let room = u32::try_from(stated.min(limits::BODY_BYTES_MAX)).unwrap_or(u32::MAX);
-        let _room = BODIES.acquire_many(room).await;
-        to_bytes(body, limits::BODY_BYTES_MAX).await
-    };
-    let bytes = tokio::time::timeout(limits::BODY_WAIT, read)
-        .await
-        .map_err(|_| ApiError::slow_body())?
-        .map_err(|_| ApiError::large_body(limits::BODY_BYTES_MAX))?;
+    let read = tokio::time::timeout(limits::BODY_WAIT, read(body)).await;
+    let (bytes, _room) = read.map_err(|_| ApiError::slow_body())??;
     // The parser's own message may quote the text around the mistake: only the place is passed on.
     serde_json::from_slice(&bytes).map_err(|error| ApiError::bad_json(error.line(), error.column()))
+}
+
+/// Reads a body. Room is taken as its bytes come, so that who announces much and sends nothing has none.
+async fn read(body: Body) -> Result<(Vec<u8>, Option<SemaphorePermit<'static>>), ApiError> {
+    let (mut bytes, mut room) = (Vec::new(), None::<SemaphorePermit<'static>>);
+    let mut parts = body.into_data_stream();
+    while let Some(part) = parts.next().await {
+        // Of a caller that hangs up nobody is left to be told.
+        let part = part.map_err(|_| ApiError::slow_body())?;
+        if bytes.len().saturating_add(part.len()) > limits::BODY_BYTES_MAX {
+            return Err(ApiError::large_body(limits::BODY_BYTES_MAX));
+        }
+        let more = u32::try_from(part.len()).unwrap_or(u32::MAX);
+        let more = BODIES.try_acquire_many(more).map_err(|_| ApiError::many_bodies())?;
+        match &mut room {
+            Some(room) => room.merge(more),
+            None => room = Some(more),
+        }
+        bytes.extend_from_slice(&part);
+    }
+    Ok((bytes, room))
 }
 
 /// Seconds since 1970, for `created`.
@@ -60,20 +73,31 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn bodies_of_unknown_length_leave_no_room_for_more_until_one_is_over() {
+    async fn bodies_beyond_the_room_of_all_together_are_refused_and_those_that_send_nothing_take_none() {
         let json =
             HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
-        let endless = || Body::from_stream(futures::stream::pending::<Result<Vec<u8>, std::io::Error>>());
-        let mut reading: Vec<_> = (0..limits::BODIES_BYTES_MAX / limits::BODY_BYTES_MAX)
-            .map(|_| Box::pin(object_of(&json, endless())))
+        let unfinished = |bytes: usize| {
+            let sent = futures::stream::iter([Ok::<_, std::io::Error>(vec![b' '; bytes])]);
+            Body::from_stream(sent.chain(futures::stream::pending()))
+        };
+        let silent = || Body::from_stream(futures::stream::pending::<Result<Vec<u8>, std::io::Error>>());
+        let mut reading: Vec<_> = (0..2 * limits::BODIES_BYTES_MAX / limits::BODY_BYTES_MAX)
+            .map(|_| Box::pin(object_of(&json, silent())))
             .collect();
+        for _ in 0..limits::BODIES_BYTES_MAX / limits::BODY_BYTES_MAX - 2 {
+            reading.push(Box::pin(object_of(&json, unfinished(limits::BODY_BYTES_MAX))));
+        }
         for one in &mut reading {
             assert!(futures::poll!(one).is_pending());
         }
-        let mut last = Box::pin(object_of(&json, Body::from("{}")));
-        assert!(futures::poll!(&mut last).is_pending());
-        reading.pop();
-        assert!(last.await.unwrap().is_empty());
+        let large = || Body::from(vec![b' '; limits::BODY_BYTES_MAX]);
+        let mut more: Vec<_> =
+            (0..2).map(|_| Box::pin(object_of(&json, unfinished(limits::BODY_BYTES_MAX)))).collect();
+        let _ = (futures::poll!(&mut more[0]), futures::poll!(&mut more[1]));
+        let refused = object_of(&json, large()).await.unwrap_err().body().to_string();
+        assert!(refused.contains("at once"), "{refused}");
+        drop((reading, more));
+        assert!(object_of(&json, Body::from("{}")).await.unwrap().is_empty());
     }
 
     #[tokio::test]

@@ -68,11 +68,14 @@ impl Refusals {
     }
 
     /// Notes that nobody has bid for a call to everybody but those that refuse, of which these did not bid. Returns whether they are
-    /// believed: so it was before, or those that have served say so.
-    pub(super) fn nobody_else_bids(&mut self, declined: &[Statement]) -> bool {
+    /// believed: so it was before, or those that have served say so; strangers of one prefix alone only once it `is_late`.
+    pub(super) fn nobody_else_bids(&mut self, declined: &[Statement], is_late: bool) -> bool {
         self.calls = self.calls.saturating_add(1);
         let times = self.calls.saturating_add(usize::from(!self.awarded.is_empty()));
-        times >= limits::FINAL_REFUSALS || are_believed(declined)
+        let is_one = prefixes(declined).union(&prefixes(&self.awarded)).nth(1).is_none();
+        let is_stranger = declined.iter().all(|statement| !statement.is_proven);
+        let is_hasty = is_one && is_stranger && !is_late;
+        (times >= limits::FINAL_REFUSALS && !is_hasty) || are_believed(declined)
     }
 
     /// Returns what stands in the order's way by those that have refused it, if any has.
@@ -99,9 +102,12 @@ pub(super) fn cause(said: &[Statement]) -> Option<Refusal> {
 /// Returns the context that those name which have served, and else most prefixes, the largest of those that are named as often.
 /// What the task fits into says nothing.
 pub(super) fn context(said: &[Statement], needed: u64) -> Option<u64> {
-    let limit = |statement: &Statement| match statement.why {
-        Refusal::OverContext(limit) if limit < needed => Some(limit),
-        _ => None,
+    let limit = |statement: &Statement| {
+        if let Refusal::OverContext(limit) = statement.why {
+            Some(limit).filter(|limit| *limit < needed)
+        } else {
+            None
+        }
     };
     said.iter().filter_map(limit).max_by_key(|named| {
         let alike = || said.iter().filter(|other| limit(other) == Some(*named));

@@ -105,7 +105,7 @@ impl Provider {
         }
         let ends = [&origin.node, &self.identity.id()];
         let secure = self.kept.open(now, ends, session, number, &job).ok_or(Refusal::NoSession)?;
-        let taken = Taken { job, call, bid, price, extensions, units: 1 };
+        let taken = Taken { job, call, bid, price, extensions, units: limits::KEPT_ANSWER_UNITS };
         let (promised, holds_slot) = self.take(now, origin, taken)?;
         self.make_room(now, origin);
         Ok(Job::new(now, origin, holds_slot, promised, price, Opening::Kept, secure))
