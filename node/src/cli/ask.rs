@@ -308,7 +308,7 @@ fn unpaid(report: &AnswerReport, coin: &CoinName) -> String {
         |held| format!("the wallet holds {}", coin.amount(Nano(held))),
     );
     format!(
-        "unpaid {}: the channel to its provider is not open, and {held}; it is paid when the channel opens, and a provider \
+        "unpaid {}: the channel to its provider is not open, and {held}; it stays unpaid unless that channel opens, and a provider \
          that is owed serves no more than its credit",
         coin.amount(Nano(report.unpaid_nano))
     )
