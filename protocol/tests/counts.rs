@@ -89,8 +89,7 @@ fn no_count_is_believed_that_no_tokenizer_makes() {
 fn a_provider_that_counts_anew_each_time_fails_at_the_second() {
     let mut testbed = Testbed::new(4, CALM);
     let client = testbed.client_with(ClientConfig { leases: false, ..ClientConfig::for_tests(1) }, COIN);
-    let fickle = Thief::new(101, Plan::Counts(3), price(PRICE / 4));
-    testbed.stranger(fickle.id(), Box::new(fickle), None);
+    testbed.thief(Thief::new(101, Plan::Counts(3), price(PRICE / 4)), None);
     let honest = testbed.provider(1, price(PRICE), 1_000);
     for order in 1..=2 {
         order_uncounted(&mut testbed, client, order, task());

@@ -47,8 +47,7 @@ fn proven_liars(count: u8, slow_us: u64) -> (Testbed, NodeId, NodeId) {
     for number in 0..count {
         let mut liar = Thief::new(100 + number, Plan::Declines(Refusal::BadConversation), price(FAIR));
         liar.good_jobs = 1;
-        liars.push(liar.id());
-        testbed.stranger(liar.id(), Box::new(liar), Some(Prefix::of_ipv4([10, 9, number, 1])));
+        liars.push(testbed.thief(liar, Some(Prefix::of_ipv4([10, 9, number, 1]))));
     }
     let honest = testbed.provider(1, price(FAIR), 1_000);
     testbed.slow_us.insert(honest, slow_us);
@@ -88,7 +87,7 @@ fn one_stranger_that_declines_ends_no_order_whose_only_seller_is_away_for_a_mome
         let (mut testbed, client) = market();
         let honest = testbed.provider(1, price(FAIR), 1_000);
         let liar = Thief::new(100, Plan::Declines(Refusal::BadConversation), price(FAIR / 4));
-        testbed.stranger(liar.id(), Box::new(liar), Some(Prefix::of_ipv4([10, 9, 0, 1])));
+        testbed.thief(liar, Some(Prefix::of_ipv4([10, 9, 0, 1])));
         assert!(is_answered(&mut testbed, client, 1, order(chat("hello there", 8), COIN, MINUTE)));
         testbed.set_cut(honest, true);
         testbed.order(client, 2, chat("hello there", 8), COIN, MINUTE);
@@ -108,7 +107,7 @@ fn one_stranger_that_names_another_context_changes_nothing_of_an_answer_that_is_
             testbed.provider(number, price(FAIR), 1_000);
         });
         let liar = Thief::new(100, Plan::Declines(Refusal::OverContext(context)), price(FAIR / 4));
-        testbed.stranger(liar.id(), Box::new(liar), Some(Prefix::of_ipv4([10, 9, 0, 1])));
+        testbed.thief(liar, Some(Prefix::of_ipv4([10, 9, 0, 1])));
         testbed.order(client, 1, chat("hello there", 20_000), Nano(100 * COIN.0), Span::from_s(600));
         testbed.run(Span::from_s(600), |testbed| testbed.outcome(1).end.is_some());
         let outcome = testbed.outcome(1);
@@ -121,8 +120,7 @@ fn one_stranger_that_names_another_context_changes_nothing_of_an_answer_that_is_
 fn a_smaller_context_that_is_refused_with_is_held_against_nobody() {
     let (mut testbed, client) = market();
     let small = Thief::new(100, Plan::Refuses(Refusal::OverContext(4_096)), price(FAIR / 4));
-    let id = small.id();
-    testbed.stranger(id, Box::new(small), None);
+    let id = testbed.thief(small, None);
     testbed.context_tokens = 16_384;
     testbed.provider(2, price(FAIR), 100);
     for number in 1..=4 {

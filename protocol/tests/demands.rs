@@ -102,16 +102,20 @@ fn a_client_that_pays_nano_by_nano_is_heard_as_often_as_it_was_asked() {
     assert!(scene.earner().served() > due, "and is served on");
 }
 
+/// A market two seconds after an order for 40 tokens has come to its only seller, a thief.
+fn alone_with_thief(seed: u64, plan: Plan) -> (Testbed, NodeId) {
+    let mut testbed = Testbed::new(seed, CALM);
+    let client = testbed.client(1, COIN);
+    let thief = testbed.thief(Thief::new(101, plan, price(PRICE / 4)), None);
+    testbed.order(client, 1, chat("count for me", 40), COIN, MINUTE);
+    testbed.run(Span::from_s(2), |_| false);
+    (testbed, thief)
+}
+
 /// (CH-55)
 #[test]
 fn a_provider_that_demands_a_thousand_times_at_once_is_answered_once_and_accused() {
-    let mut testbed = Testbed::new(3, CALM);
-    let client = testbed.client(1, COIN);
-    let thief = Thief::new(101, Plan::Demands(1_000), price(PRICE / 4));
-    let id = thief.id();
-    testbed.stranger(id, Box::new(thief), None);
-    testbed.order(client, 1, chat("count for me", 40), COIN, MINUTE);
-    testbed.run(Span::from_s(2), |_| false);
+    let (mut testbed, id) = alone_with_thief(3, Plan::Demands(1_000));
     let said = testbed.to_providers["sealed"];
     assert!(said <= 8, "{said} words");
     let accused = testbed.faults.iter().filter(|fault| **fault == (id, PeerFault::Demanding)).count() as u64;
@@ -125,13 +129,7 @@ fn a_provider_that_demands_a_thousand_times_at_once_is_answered_once_and_accused
 /// (CH-55) Each copy is acknowledged by what acknowledges the first.
 #[test]
 fn a_provider_that_sends_a_chunk_a_thousand_times_is_answered_once() {
-    let mut testbed = Testbed::new(4, CALM);
-    let client = testbed.client(1, COIN);
-    let thief = Thief::new(101, Plan::Copies(1_000), price(PRICE / 4));
-    let id = thief.id();
-    testbed.stranger(id, Box::new(thief), None);
-    testbed.order(client, 1, chat("count for me", 40), COIN, MINUTE);
-    testbed.run(Span::from_s(2), |_| false);
+    let (mut testbed, _) = alone_with_thief(4, Plan::Copies(1_000));
     let said = testbed.to_providers["sealed"];
     assert!(said <= 8, "{said} words");
 

@@ -29,6 +29,17 @@ fn won(testbed: &mut Testbed, provider: NodeId, guest: &mut Guest) -> GuestSessi
     guest.award(testbed, provider, &bid).unwrap()
 }
 
+/// A guest with a channel of its own, on which it has just been given a job, and the session of that job.
+fn owner_at_work(testbed: &mut Testbed, provider: NodeId) -> (Guest, GuestSession, ChannelTerms) {
+    let mut owner = Guest::new(testbed, 1, net(1));
+    let (bid, hash) = owner.call(testbed, provider).unwrap();
+    let terms = channel(&bid, 1);
+    let mut session = owner.award(testbed, provider, &(bid, hash)).unwrap();
+    owner.gives(testbed, provider, &mut session, work(60, terms.clone()));
+    assert_eq!(refusals(testbed, &owner), []);
+    (owner, session, terms)
+}
+
 /// A client that has opened a channel before it has work (`CH-27`), and what everybody can read of it.
 fn opened(seed: u64) -> (Testbed, NodeId, NodeId, ChannelTerms) {
     let mut testbed = Testbed::new(seed, CALM);
@@ -75,13 +86,8 @@ fn strangers_that_name_a_channel_before_its_owner_get_nothing_on_it_and_leave_no
 fn a_proof_is_worth_nothing_in_any_other_session() {
     let mut testbed = Testbed::new(2, CALM);
     let provider = testbed.provider(1, price(PRICE), 1_000);
-    let mut owner = Guest::new(&mut testbed, 1, net(1));
-    let (bid, hash) = owner.call(&mut testbed, provider).unwrap();
-    let terms = channel(&bid, 1);
-    let mut first = owner.award(&mut testbed, provider, &(bid, hash)).unwrap();
-    let seen = key_proof(&first, &terms);
-    owner.gives(&mut testbed, provider, &mut first, work(60, terms.clone()));
-    assert_eq!(refusals(&mut testbed, &owner), []);
+    let (mut owner, session, terms) = owner_at_work(&mut testbed, provider);
+    let seen = key_proof(&session, &terms);
 
     let copied = || FromClient::Work(Work { key_proof: seen, ..work(60, terms.clone()) });
     let mut thief = Guest::new(&mut testbed, 2, net(2));
@@ -100,12 +106,7 @@ fn a_proof_is_worth_nothing_in_any_other_session() {
 fn a_channel_is_of_one_node_however_many_its_owner_has() {
     let mut testbed = Testbed::new(3, CALM);
     let provider = testbed.provider(1, price(PRICE), 1_000);
-    let mut first = Guest::new(&mut testbed, 1, net(1));
-    let (bid, hash) = first.call(&mut testbed, provider).unwrap();
-    let terms = channel(&bid, 1);
-    let mut session = first.award(&mut testbed, provider, &(bid, hash)).unwrap();
-    first.gives(&mut testbed, provider, &mut session, work(60, terms.clone()));
-    assert_eq!(refusals(&mut testbed, &first), []);
+    let (_, _, terms) = owner_at_work(&mut testbed, provider);
     for number in 2..5 {
         let mut other = Guest::new(&mut testbed, number, net(number));
         let mut session = won(&mut testbed, provider, &mut other);

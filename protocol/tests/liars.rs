@@ -30,12 +30,8 @@ fn scene(seed: u64, honest: u64, liars: usize, liar: impl Fn(u8) -> Thief) -> (T
     for number in 1..=honest {
         testbed.provider(seed * 1_000 + number, price(FAIR), 1_000);
     }
-    let liars = (0..u8::try_from(liars).unwrap()).map(|number| {
-        let liar = liar(100 + number);
-        let id = liar.id();
-        testbed.stranger(id, Box::new(liar), Some(Prefix::of_ipv4([10, 9, number, 1])));
-        id
-    });
+    let liars = (0..u8::try_from(liars).unwrap())
+        .map(|number| testbed.thief(liar(100 + number), Some(Prefix::of_ipv4([10, 9, number, 1]))));
     let liars = liars.collect();
     (testbed, client, liars)
 }
@@ -219,7 +215,7 @@ fn a_word_that_never_comes_true_costs_two_orders_of_those_that_it_has_served() {
         let mut liar = Thief::new(100, Plan::Waits, price(FAIR * 2 / 3));
         liar.good_jobs = 3;
         let (mut testbed, client, _) = scene(5, 0, 0, |_| unreachable!());
-        testbed.stranger(liar.id(), Box::new(liar), Some(Prefix::of_ipv4([10, 9, 1, 1])));
+        testbed.thief(liar, Some(Prefix::of_ipv4([10, 9, 1, 1])));
         for order in 1..=3 {
             assert!(ends(&mut testbed, client, order, chat("hello there", 8)));
         }
@@ -246,7 +242,7 @@ fn asks_of_those_that_never_bid_keep_no_order_waiting_until_its_deadline() {
             let mut silent = Thief::new(100 + number, Plan::Silent, price(1));
             silent.ask = Some(price(1));
             let prefix = Prefix::of_ipv4([10, 9, number, 1]);
-            testbed.stranger(silent.id(), Box::new(silent), Some(prefix));
+            testbed.thief(silent, Some(prefix));
         };
         silent(&mut testbed, 0);
         testbed.seek(client);
@@ -286,7 +282,7 @@ fn one_prefix_of_cheap_liars_loses_a_new_client_one_of_its_first_twenty_orders()
             let (mut testbed, client, _) = scene(seed, 3, 0, |_| unreachable!());
             for number in 1..=20 {
                 let liar = Thief::new(100 + number, plan, price(FAIR / 3));
-                testbed.stranger(liar.id(), Box::new(liar), Some(Prefix::of_ipv4([10, 9, 9, number])));
+                testbed.thief(liar, Some(Prefix::of_ipv4([10, 9, 9, number])));
             }
             let (mut met, mut lost) = (0, 0);
             for order in 1..=20 {
@@ -317,7 +313,7 @@ fn a_bid_that_nobody_can_take_ends_no_order_that_another_serves_at_the_second_tr
         }
         if dear {
             let liar = Thief::new(100, Plan::Short(8), price(times * FAIR));
-            testbed.stranger(liar.id(), Box::new(liar), Some(Prefix::of_ipv4([10, 9, 1, 1])));
+            testbed.thief(liar, Some(Prefix::of_ipv4([10, 9, 1, 1])));
         }
         testbed.hang_engine(honest);
         testbed.order(client, 4, chat("hello there", 400), COIN, MINUTE);

@@ -69,8 +69,7 @@ fn a_seller_that_is_killed_again_and_again_is_asked_again_in_seconds() {
 fn a_seller_that_fails_for_ever_is_tried_seldom_and_its_orders_say_so_early() {
     let mut testbed = Testbed::new(2, CALM);
     let client = testbed.client(1, COIN);
-    let mute = Thief::new(1, Plan::Mute, price(400_000));
-    testbed.stranger(mute.id(), Box::new(mute), None);
+    testbed.thief(Thief::new(1, Plan::Mute, price(400_000)), None);
     let mut tries = 0;
     for order in 1..=10 {
         testbed.order(client, order, chat("count for me", 20), COIN, MINUTE);

@@ -213,8 +213,7 @@ fn who_cannot_be_served_in_time_is_told_when_to_come_back_and_is_served_then() {
 fn who_is_refused_as_busy_until_its_time_is_over_is_told_when_to_come_back() {
     let mut testbed = Testbed::new(11, CALM);
     let client = testbed.client(1, COIN);
-    let full = Thief::new(1, Plan::Busy, price(400_000));
-    testbed.stranger(full.id(), Box::new(full), None);
+    testbed.thief(Thief::new(1, Plan::Busy, price(400_000)), None);
     testbed.order(client, 1, chat("count for me", 10), COIN, Span::from_s(4));
     ends(&mut testbed, 1..=1);
     let why = testbed.outcome(1).end.unwrap().unwrap_err().0;

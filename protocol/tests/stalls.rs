@@ -31,7 +31,7 @@ fn a_seller_that_lets_every_other_job_wait_is_left_alone() {
         let client = testbed.client_with(config, COIN);
         let mut thief = Thief::new(100, Plan::Waits, price(FAIR / 4));
         thief.alternates = true;
-        testbed.stranger(thief.id(), Box::new(thief), None);
+        testbed.thief(thief, None);
         (1..=3).for_each(|number| {
             testbed.provider(number, price(FAIR), 1_000);
         });

@@ -105,8 +105,7 @@ fn sixty_keys_of_one_address_cost_three_steps_and_not_sixty() {
     let cheap = stepping(2_000);
     for number in 1..=60 {
         let thief = Thief::new(100 + number, Plan::Tokens(32), cheap);
-        let id = thief.id();
-        testbed.stranger(id, Box::new(thief), Some(Prefix::of_ipv4([192, 0, 2, number])));
+        testbed.thief(thief, Some(Prefix::of_ipv4([192, 0, 2, number])));
     }
     let mut paid = Nano::ZERO;
     for order in 1..=5 {
@@ -227,8 +226,7 @@ proptest! {
             let bought = self::price(800_000).bill(60 * u128::from(tokens)).unwrap();
             bound = bound.saturating_plus(dearest).saturating_plus(bought);
             shown = shown.max(ceiling(price));
-            let id = thief.id();
-            testbed.stranger(id, Box::new(thief), None);
+            testbed.thief(thief, None);
         }
         let honest = testbed.provider(1, price(400_000), 1_000);
         let useful = ceiling(price(800_000)).max(shown);
@@ -293,8 +291,7 @@ fn a_promise_of_the_whole_time_holds_an_order_for_a_part_of_it_and_only_once() {
         let mut sluggard = Thief::new(101, Plan::Mute, stepping(10));
         // One that cannot begin within the order's time at all is passed over. (`MK-50`)
         sluggard.start_ms = u32::try_from(deadline.as_ms()).unwrap() - 2_000;
-        let id = sluggard.id();
-        testbed.stranger(id, Box::new(sluggard), None);
+        testbed.thief(sluggard, None);
         let honest = testbed.provider(1, price(400_000), 1_000);
         for order in 1..=3 {
             testbed.order(client, order, task(), COIN, deadline);

@@ -72,8 +72,7 @@ fn a_long_challenge_is_for_those_that_have_served_twice() {
     let client = testbed.client_with(buyer(), COIN);
     let mut slow = Thief::new(101, Plan::Mute, price(1_000));
     slow.challenge_s = 172_800;
-    let id = slow.id();
-    testbed.stranger(id, Box::new(slow), None);
+    let id = testbed.thief(slow, None);
     testbed.order(client, 1, task(), COIN, MINUTE);
     testbed.run_to_end(MINUTE);
     let Err((why, _)) = testbed.outcome(1).end.unwrap() else { panic!("nobody serves") };
@@ -173,9 +172,7 @@ fn one_stranger_at_a_time_is_given_a_channel_before_it_has_delivered() {
     let client = testbed.client_with(buyer(), COIN);
     let cheap = price(1_000);
     for number in 1..=4 {
-        let thief = Thief::new(100 + number, Plan::MoneyFirst, cheap);
-        let id = thief.id();
-        testbed.stranger(id, Box::new(thief), None);
+        testbed.thief(Thief::new(100 + number, Plan::MoneyFirst, cheap), None);
     }
     for order in 1..=4 {
         testbed.order(client, order, task(), COIN, MINUTE);

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::terms::Address;
 use bombyx_protocol::entropy::Entropy;
-use bombyx_protocol::ident::{Identity, NodeId};
+use bombyx_protocol::ident::{Identity, NodeId, Prefix};
 use bombyx_protocol::io::{Input, Machine, Output};
 use bombyx_protocol::market::ask::Ask;
 use bombyx_protocol::market::bid::{Bid, Payee};
@@ -27,16 +27,18 @@ use ed25519_dalek::SigningKey;
 
 use super::Testbed;
 
+impl Testbed {
+    /// A thief, perhaps at an address that it shares.
+    pub fn thief(&mut self, thief: Thief, address: Option<Prefix>) -> NodeId {
+        let id = thief.id();
+        self.stranger(id, Box::new(thief), address);
+        id
+    }
+}
+
 /// So many thieves at addresses of their own.
 pub fn thieves(testbed: &mut Testbed, count: u8, plan: Plan, price: Price) -> Vec<NodeId> {
-    (1..=count)
-        .map(|number| {
-            let thief = Thief::new(100 + number, plan, price);
-            let id = thief.id();
-            testbed.stranger(id, Box::new(thief), None);
-            id
-        })
-        .collect()
+    (1..=count).map(|number| testbed.thief(Thief::new(100 + number, plan, price), None)).collect()
 }
 
 /// What a thief does with a job.
