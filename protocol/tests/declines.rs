@@ -5,18 +5,14 @@ mod testbed;
 
 use bombyx_protocol::Preferences;
 use bombyx_protocol::amount::Nano;
-use bombyx_protocol::channel::record::Record;
 use bombyx_protocol::client::ClientConfig;
 use bombyx_protocol::ident::{NodeId, Prefix};
 use bombyx_protocol::time::Span;
 use bombyx_protocol::wire::message::Refusal;
 use bombyx_protocol::work::order::Order;
+use testbed::scene::{COIN, FAIR, MINUTE, SEEDS, ends, first_orders, scene};
 use testbed::thief::{Plan, Thief};
 use testbed::{CALM, Testbed, chat, order, price};
-
-const COIN: Nano = Nano(1_000_000_000);
-const MINUTE: Span = Span::from_s(60);
-const FAIR: u64 = 400_000;
 
 /// A client that goes to the market with every order.
 fn market() -> (Testbed, NodeId) {
@@ -128,7 +124,47 @@ fn a_smaller_context_that_is_refused_with_is_held_against_nobody() {
         let placed = order(chat(&"x ".repeat(1_500), 2_040), COIN, MINUTE);
         assert!(is_answered(&mut testbed, client, number, Order { preferences, ..placed }));
     }
-    let is_failure =
-        |record: &Record| matches!(record, Record::Reputation(reputation) if reputation.failures > 0);
-    assert_eq!(testbed.disk(client).filter(|record| is_failure(record)).count(), 0);
+    assert_eq!(testbed.failures(client), [0; 0]);
+}
+
+/// (MK-47, MK-49)
+#[test]
+fn those_that_decline_for_a_false_reason_end_no_order_that_others_serve() {
+    for liars in [1, 2, 4] {
+        let plan = Plan::Declines(Refusal::BadConversation);
+        let (_, failed) = first_orders(3, liars, false, |number| Thief::new(number, plan, price(1)));
+        assert_eq!(failed, 0, "{liars} liars");
+    }
+}
+
+/// (MK-49)
+#[test]
+fn those_that_name_a_short_context_shorten_no_answer_that_others_give_whole() {
+    for seed in 1..=SEEDS {
+        let liar = |number| Thief::new(number, Plan::Declines(Refusal::OverContext(300)), price(1));
+        let (mut testbed, client, _) = scene(seed, 3, 1, liar);
+        assert!(ends(&mut testbed, client, 1, chat(&"x".repeat(260), 1_000)));
+        assert_eq!(testbed.outcome(1).ids.len(), 1_000, "seed {seed}");
+    }
+}
+
+/// (MK-47, MK-49) It is there when the order is called anew, and was not heard the first time.
+#[test]
+fn false_reasons_end_and_shorten_no_order_whose_honest_seller_misses_one_call() {
+    for why in [Refusal::BadConversation, Refusal::OverContext(300)] {
+        for seed in 1..=SEEDS {
+            let (mut testbed, client, _) =
+                scene(seed, 0, 4, |number| Thief::new(number, Plan::Declines(why), price(1)));
+            let honest = testbed.provider(seed * 1_000 + 1, price(FAIR), 1_000);
+            testbed.set_cut(honest, true);
+            testbed.order(client, 1, chat(&"x".repeat(260), 1_000), COIN, MINUTE);
+            // Calls to a sixteenth, a quarter and everybody, of 400 ms each.
+            testbed.run(Span::from_ms(1_150), |_| false);
+            testbed.set_cut(honest, false);
+            testbed.run(Span::from_s(100), |testbed| testbed.outcome(1).end.is_some());
+            let outcome = testbed.outcome(1);
+            assert!(outcome.end.clone().unwrap().is_ok(), "{why:?}, seed {seed}: {:?}", outcome.end);
+            assert_eq!(outcome.ids.len(), 1_000, "{why:?}, seed {seed}");
+        }
+    }
 }

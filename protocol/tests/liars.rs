@@ -1,63 +1,20 @@
 //! What liars can do to orders whose client knows nobody yet: answers of those that were not invited, false reasons, low asks, and
-//! words that never come true. Each stands beside honest sellers.
+//! bills for nothing. Each stands beside honest sellers.
 #![allow(clippy::unwrap_used)]
 
 mod testbed;
 
 use bombyx_protocol::Preferences;
 use bombyx_protocol::amount::Nano;
-use bombyx_protocol::channel::record::Record;
 use bombyx_protocol::client::ClientConfig;
 use bombyx_protocol::ident::{NodeId, Prefix};
-use bombyx_protocol::io::{Command, Failure};
-use bombyx_protocol::market::topic::Topic;
+use bombyx_protocol::io::Failure;
 use bombyx_protocol::time::Span;
 use bombyx_protocol::wire::message::Refusal;
-use bombyx_protocol::work::order::{InputCount, Order, Task};
+use bombyx_protocol::work::order::{InputCount, Order};
+use testbed::scene::{COIN, FAIR, MINUTE, SEEDS, ends, first_orders, scene};
 use testbed::thief::{Plan, Thief};
 use testbed::{CALM, Testbed, chat, price};
-
-const COIN: Nano = Nano(1_000_000_000);
-const MINUTE: Span = Span::from_s(60);
-const FAIR: u64 = 400_000;
-const SEEDS: u64 = 20;
-
-/// A fresh client, honest sellers, and liars in a prefix each.
-fn scene(seed: u64, honest: u64, liars: usize, liar: impl Fn(u8) -> Thief) -> (Testbed, NodeId, Vec<NodeId>) {
-    let mut testbed = Testbed::new(seed, CALM);
-    let config = ClientConfig { leases: false, ..ClientConfig::for_tests(seed) };
-    let client = testbed.client_with(config, COIN);
-    for number in 1..=honest {
-        testbed.provider(seed * 1_000 + number, price(FAIR), 1_000);
-    }
-    let liars = (0..u8::try_from(liars).unwrap())
-        .map(|number| testbed.thief(liar(100 + number), Some(Prefix::of_ipv4([10, 9, number, 1]))));
-    let liars = liars.collect();
-    (testbed, client, liars)
-}
-
-fn ends(testbed: &mut Testbed, client: NodeId, order: u64, task: Task) -> bool {
-    testbed.order(client, order, task, COIN, MINUTE);
-    testbed.run(Span::from_s(100), |testbed| testbed.outcome(order).end.is_some());
-    testbed.outcome(order).end.unwrap().is_ok()
-}
-
-/// How many first orders went to a liar, and how many ended without an answer.
-fn first_orders(honest: u64, liars: usize, seeks: bool, liar: impl Fn(u8) -> Thief) -> (usize, usize) {
-    let (mut taken, mut failed) = (0, 0);
-    for seed in 1..=SEEDS {
-        let (mut testbed, client, liars) = scene(seed, honest, liars, &liar);
-        if seeks {
-            testbed.run(Span::from_s(1), |_| false);
-            testbed.command(client, Command::Seek(Topic::Market));
-            testbed.run(Span::from_s(3), |_| false);
-        }
-        failed += usize::from(!ends(&mut testbed, client, 1, chat("hello there", 8)));
-        let (Ok(bill) | Err((_, bill))) = testbed.outcome(1).end.unwrap();
-        taken += usize::from(bill.providers.last().is_some_and(|last| liars.contains(last)));
-    }
-    (taken, failed)
-}
 
 /// (MK-6, MK-16) An unknown crowd is asked by a sixteenth: whoever answers all the same would be alone with its price.
 #[test]
@@ -112,11 +69,8 @@ fn a_refusal_of_the_task_itself_is_held_against_a_stranger_once_another_has_serv
             assert_eq!(testbed.outcome(order).end.unwrap().is_ok(), honest > 0);
             // Until it is on disk.
             testbed.run(Span::from_s(1), |_| false);
-            let blamed = testbed
-                .disk(client)
-                .filter(|record| matches!(record, Record::Reputation(reputation) if reputation.failures > 0));
             let expected = if honest > 0 && order >= 3 { liars.len() } else { 0 };
-            assert_eq!(blamed.count(), expected, "{honest} honest, order {order}");
+            assert_eq!(testbed.failures(client).len(), expected, "{honest} honest, order {order}");
         }
     }
 }
@@ -142,126 +96,6 @@ fn those_that_refuse_or_decline_end_no_order_whose_honest_seller_is_full() {
         testbed.run(Span::from_s(100), |testbed| testbed.outcome(1).end.is_some());
         let end = testbed.outcome(1).end.unwrap();
         assert!(!matches!(end, Err((Failure::Refused(_), _))), "{plan:?}: {end:?}");
-    }
-}
-
-/// (MK-47, MK-49)
-#[test]
-fn those_that_decline_for_a_false_reason_end_no_order_that_others_serve() {
-    for liars in [1, 2, 4] {
-        let plan = Plan::Declines(Refusal::BadConversation);
-        let (_, failed) = first_orders(3, liars, false, |number| Thief::new(number, plan, price(1)));
-        assert_eq!(failed, 0, "{liars} liars");
-    }
-}
-
-/// (MK-49)
-#[test]
-fn those_that_name_a_short_context_shorten_no_answer_that_others_give_whole() {
-    for seed in 1..=SEEDS {
-        let liar = |number| Thief::new(number, Plan::Declines(Refusal::OverContext(300)), price(1));
-        let (mut testbed, client, _) = scene(seed, 3, 1, liar);
-        assert!(ends(&mut testbed, client, 1, chat(&"x".repeat(260), 1_000)));
-        assert_eq!(testbed.outcome(1).ids.len(), 1_000, "seed {seed}");
-    }
-}
-
-/// (MK-47, MK-49) It is there when the order is called anew, and was not heard the first time.
-#[test]
-fn false_reasons_end_and_shorten_no_order_whose_honest_seller_misses_one_call() {
-    for why in [Refusal::BadConversation, Refusal::OverContext(300)] {
-        for seed in 1..=SEEDS {
-            let (mut testbed, client, _) =
-                scene(seed, 0, 4, |number| Thief::new(number, Plan::Declines(why), price(1)));
-            let honest = testbed.provider(seed * 1_000 + 1, price(FAIR), 1_000);
-            testbed.set_cut(honest, true);
-            testbed.order(client, 1, chat(&"x".repeat(260), 1_000), COIN, MINUTE);
-            // Calls to a sixteenth, a quarter and everybody, of 400 ms each.
-            testbed.run(Span::from_ms(1_150), |_| false);
-            testbed.set_cut(honest, false);
-            testbed.run(Span::from_s(100), |testbed| testbed.outcome(1).end.is_some());
-            let outcome = testbed.outcome(1);
-            assert!(outcome.end.clone().unwrap().is_ok(), "{why:?}, seed {seed}: {:?}", outcome.end);
-            assert_eq!(outcome.ids.len(), 1_000, "{why:?}, seed {seed}");
-        }
-    }
-}
-
-/// (WR-16) Its word keeps an order for a while, once; then the order goes elsewhere, and so do the next.
-#[test]
-fn a_word_that_never_comes_true_costs_one_order_some_seconds_and_no_other() {
-    for plan in [Plan::Waits, Plan::Reads] {
-        let (mut testbed, client, liars) = scene(7, 3, 1, |number| Thief::new(number, plan, price(FAIR / 4)));
-        let mut met = 0;
-        for order in 1..=6 {
-            let began = testbed.now;
-            assert!(ends(&mut testbed, client, order, chat("hello there", 8)), "{plan:?}: order {order}");
-            let took = testbed.now.since(began);
-            let failed_over = testbed.outcome(order).failed_over.len();
-            met += failed_over;
-            assert!(
-                took < Span::from_s(if failed_over > 0 { 40 } else { 5 }),
-                "{plan:?}: order {order}: {took:?}"
-            );
-        }
-        assert_eq!(met, 1, "{plan:?}: {liars:?}");
-    }
-}
-
-/// (MK-31, WR-23) It has served, so that its word that a turn comes excuses it, once.
-#[test]
-fn a_word_that_never_comes_true_costs_two_orders_of_those_that_it_has_served() {
-    for nano_per_ms in [Some(0), None] {
-        let mut liar = Thief::new(100, Plan::Waits, price(FAIR * 2 / 3));
-        liar.good_jobs = 3;
-        let (mut testbed, client, _) = scene(5, 0, 0, |_| unreachable!());
-        testbed.thief(liar, Some(Prefix::of_ipv4([10, 9, 1, 1])));
-        for order in 1..=3 {
-            assert!(ends(&mut testbed, client, order, chat("hello there", 8)));
-        }
-        for number in 1..=2 {
-            testbed.provider(number, price(FAIR), 1_000);
-        }
-        let mut lost = 0;
-        for order in 4..=15 {
-            let placed = testbed::order(chat("hello there", 8), COIN, Span::from_s(6));
-            testbed.place_order(client, order, Order { nano_per_ms, ..placed });
-            testbed.run(Span::from_s(100), |testbed| testbed.outcome(order).end.is_some());
-            lost += usize::from(testbed.outcome(order).end.unwrap().is_err());
-        }
-        assert!((1..=2).contains(&lost), "{lost} of twelve, {nano_per_ms:?}");
-    }
-}
-
-/// (MK-65) Each asks for as long as it is sought, and a new one comes every eight seconds or none does.
-#[test]
-fn asks_of_those_that_never_bid_keep_no_order_waiting_until_its_deadline() {
-    for (comes_another, most_s) in [(false, 30), (true, 75)] {
-        let (mut testbed, client, _) = scene(8, 0, 0, |_| unreachable!());
-        let silent = |testbed: &mut Testbed, number: u8| {
-            let mut silent = Thief::new(100 + number, Plan::Silent, price(1));
-            silent.ask = Some(price(1));
-            let prefix = Prefix::of_ipv4([10, 9, number, 1]);
-            testbed.thief(silent, Some(prefix));
-        };
-        silent(&mut testbed, 0);
-        testbed.seek(client);
-        testbed.order(client, 1, chat("hello there", 8), COIN, Span::from_s(600));
-        let began = testbed.now;
-        for second in 1..600u32 {
-            testbed.run(Span::from_s(1), |testbed| testbed.outcome(1).end.is_some());
-            if testbed.outcome(1).end.is_some() {
-                break;
-            }
-            testbed.command(client, Command::Surveyed { alone_since: None });
-            testbed.command(client, Command::Seek(Topic::Model(testbed::MODEL)));
-            if comes_another && second % 8 == 0 {
-                silent(&mut testbed, u8::try_from(second / 8).unwrap());
-            }
-        }
-        assert_eq!(testbed.outcome(1).end.unwrap().unwrap_err().0, Failure::NoSeller { others: 0 });
-        let took = testbed.now.since(began);
-        assert!(took < Span::from_s(most_s), "{took:?}");
     }
 }
 

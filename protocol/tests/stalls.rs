@@ -1,26 +1,19 @@
-//! Sellers that let a job wait until its order's deadline: those that do so for nothing are left alone, those that a client itself
-//! has loaded are not.
+//! Sellers that let an order wait, for a job or for a bid that never comes: those that do so for nothing are left alone, those that
+//! a client itself has loaded are not.
 #![allow(clippy::unwrap_used)]
 
 mod testbed;
 
 use bombyx_protocol::amount::Nano;
-use bombyx_protocol::channel::record::Record;
 use bombyx_protocol::client::{ChannelPolicy, ClientConfig};
-use bombyx_protocol::ident::NodeId;
+use bombyx_protocol::ident::Prefix;
+use bombyx_protocol::io::{Command, Failure};
+use bombyx_protocol::market::topic::Topic;
 use bombyx_protocol::time::Span;
+use bombyx_protocol::work::order::Order;
+use testbed::scene::{COIN, FAIR, MINUTE, ends, scene};
 use testbed::thief::{Plan, Thief};
 use testbed::{CALM, Testbed, ceiling, chat, price};
-
-const COIN: Nano = Nano(1_000_000_000);
-const MINUTE: Span = Span::from_s(60);
-const FAIR: u64 = 400_000;
-
-fn failures(testbed: &Testbed, client: NodeId) -> Vec<u8> {
-    let of =
-        |record: &Record| if let Record::Reputation(known) = record { Some(known.failures) } else { None };
-    testbed.disk(client).filter_map(of).filter(|failures| *failures > 0).collect()
-}
 
 /// (MK-31) A job that is served between two is no licence for the next.
 #[test]
@@ -64,7 +57,7 @@ fn sellers_that_a_client_loads_beyond_its_own_deadlines_are_asked_again() {
         }
         testbed.run(MINUTE, |testbed| ids.clone().all(|id| testbed.outcome(id).end.is_some()));
     }
-    assert_eq!(failures(&testbed, client), [0; 0]);
+    assert_eq!(testbed.failures(client), [0; 0]);
     testbed.order(client, 1_000, chat("count for me", 20), COIN, Span::from_s(20));
     testbed.run(MINUTE, |testbed| testbed.outcome(1_000).end.is_some());
     assert!(testbed.outcome(1_000).end.unwrap().is_ok(), "{:?}", testbed.outcome(1_000).end);
@@ -96,5 +89,82 @@ fn orders_that_find_no_room_in_their_channel_mark_no_honest_client() {
         assert_eq!(done, 20, "leases {leases}");
         assert!(testbed.faults.is_empty(), "{:?}", testbed.faults);
         assert!(testbed.crowds.is_empty(), "{:?}", testbed.crowds);
+    }
+}
+
+/// (WR-16) Its word keeps an order for a while, once; then the order goes elsewhere, and so do the next.
+#[test]
+fn a_word_that_never_comes_true_costs_one_order_some_seconds_and_no_other() {
+    for plan in [Plan::Waits, Plan::Reads] {
+        let (mut testbed, client, liars) = scene(7, 3, 1, |number| Thief::new(number, plan, price(FAIR / 4)));
+        let mut met = 0;
+        for order in 1..=6 {
+            let began = testbed.now;
+            assert!(ends(&mut testbed, client, order, chat("hello there", 8)), "{plan:?}: order {order}");
+            let took = testbed.now.since(began);
+            let failed_over = testbed.outcome(order).failed_over.len();
+            met += failed_over;
+            assert!(
+                took < Span::from_s(if failed_over > 0 { 40 } else { 5 }),
+                "{plan:?}: order {order}: {took:?}"
+            );
+        }
+        assert_eq!(met, 1, "{plan:?}: {liars:?}");
+    }
+}
+
+/// (MK-31, WR-23) It has served, so that its word that a turn comes excuses it, once.
+#[test]
+fn a_word_that_never_comes_true_costs_two_orders_of_those_that_it_has_served() {
+    for nano_per_ms in [Some(0), None] {
+        let mut liar = Thief::new(100, Plan::Waits, price(FAIR * 2 / 3));
+        liar.good_jobs = 3;
+        let (mut testbed, client, _) = scene(5, 0, 0, |_| unreachable!());
+        testbed.thief(liar, Some(Prefix::of_ipv4([10, 9, 1, 1])));
+        for order in 1..=3 {
+            assert!(ends(&mut testbed, client, order, chat("hello there", 8)));
+        }
+        for number in 1..=2 {
+            testbed.provider(number, price(FAIR), 1_000);
+        }
+        let mut lost = 0;
+        for order in 4..=15 {
+            let placed = testbed::order(chat("hello there", 8), COIN, Span::from_s(6));
+            testbed.place_order(client, order, Order { nano_per_ms, ..placed });
+            testbed.run(Span::from_s(100), |testbed| testbed.outcome(order).end.is_some());
+            lost += usize::from(testbed.outcome(order).end.unwrap().is_err());
+        }
+        assert!((1..=2).contains(&lost), "{lost} of twelve, {nano_per_ms:?}");
+    }
+}
+
+/// (MK-65) Each asks for as long as it is sought, and a new one comes every eight seconds or none does.
+#[test]
+fn asks_of_those_that_never_bid_keep_no_order_waiting_until_its_deadline() {
+    for (comes_another, most_s) in [(false, 30), (true, 75)] {
+        let (mut testbed, client, _) = scene(8, 0, 0, |_| unreachable!());
+        let silent = |testbed: &mut Testbed, number: u8| {
+            let mut silent = Thief::new(100 + number, Plan::Silent, price(1));
+            silent.ask = Some(price(1));
+            testbed.thief(silent, Some(Prefix::of_ipv4([10, 9, number, 1])));
+        };
+        silent(&mut testbed, 0);
+        testbed.seek(client);
+        testbed.order(client, 1, chat("hello there", 8), COIN, Span::from_s(600));
+        let began = testbed.now;
+        for second in 1..600u32 {
+            testbed.run(Span::from_s(1), |testbed| testbed.outcome(1).end.is_some());
+            if testbed.outcome(1).end.is_some() {
+                break;
+            }
+            testbed.command(client, Command::Surveyed { alone_since: None });
+            testbed.command(client, Command::Seek(Topic::Model(testbed::MODEL)));
+            if comes_another && second % 8 == 0 {
+                silent(&mut testbed, u8::try_from(second / 8).unwrap());
+            }
+        }
+        assert_eq!(testbed.outcome(1).end.unwrap().unwrap_err().0, Failure::NoSeller { others: 0 });
+        let took = testbed.now.since(began);
+        assert!(took < Span::from_s(most_s), "{took:?}");
     }
 }

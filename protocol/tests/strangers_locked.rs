@@ -72,7 +72,7 @@ fn a_long_challenge_is_for_those_that_have_served_twice() {
     let client = testbed.client_with(buyer(), COIN);
     let mut slow = Thief::new(101, Plan::Mute, price(1_000));
     slow.challenge_s = 172_800;
-    let id = testbed.thief(slow, None);
+    testbed.thief(slow, None);
     testbed.order(client, 1, task(), COIN, MINUTE);
     testbed.run_to_end(MINUTE);
     let Err((why, _)) = testbed.outcome(1).end.unwrap() else { panic!("nobody serves") };

@@ -8,6 +8,7 @@ pub mod engine;
 pub mod guest;
 mod outages;
 mod run;
+pub mod scene;
 pub mod thief;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -297,6 +298,14 @@ impl Testbed {
 
     pub fn disk(&self, id: NodeId) -> impl Iterator<Item = &Record> {
         self.hosts.get(&id).unwrap().disk.values()
+    }
+
+    /// How often each provider that has failed a client did so, as the client's disk says.
+    pub fn failures(&self, client: NodeId) -> Vec<u8> {
+        let of = |record: &Record| {
+            if let Record::Reputation(known) = record { Some(known.failures) } else { None }
+        };
+        self.disk(client).filter_map(of).filter(|failures| *failures > 0).collect()
     }
 }
 
