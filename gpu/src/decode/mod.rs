@@ -11,6 +11,7 @@
 
 pub mod graph;
 mod prompt;
+pub mod signature;
 mod text;
 
 use std::sync::Arc;
