@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::earn::Earner;
 use bombyx_protocol::channel::record::{EarnerRecord, PayerRecord, Record, RecordKey};
-use bombyx_protocol::channel::terms::{Address, ChannelTerms};
+use bombyx_protocol::channel::terms::ChannelTerms;
 use bombyx_protocol::ident::{NodeId, Signature};
 use bombyx_protocol::io::PersistId;
 use bombyx_protocol::wire::message::Payment;
@@ -168,15 +168,7 @@ fn open(drive: &Drive) -> Result<(Store, Vec<Record>), StoreError> {
 
 /// Returns the write with this number: a promise, a voucher or an end, on one of six channels.
 fn record(step: u64) -> Record {
-    let terms = ChannelTerms {
-        network_id: -3,
-        salt: step % 6,
-        client_key: [1; 32],
-        provider_key: [2; 32],
-        client: Address::basechain([3; 32]),
-        provider: Address::basechain([4; 32]),
-        challenge_s: 60,
-    };
+    let terms = ChannelTerms { salt: step % 6, ..ChannelTerms::for_tests() };
     let cumulative = Nano(step);
     match step % 6 {
         _ if step.is_multiple_of(23) => Record::ChannelGone { account: terms.id() },

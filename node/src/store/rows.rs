@@ -112,24 +112,14 @@ mod tests {
     use bombyx_protocol::amount::Nano;
     use bombyx_protocol::channel::earn::Earner;
     use bombyx_protocol::channel::record::EarnerRecord;
-    use bombyx_protocol::channel::terms::{Address, ChannelTerms};
+    use bombyx_protocol::channel::terms::ChannelTerms;
     use bombyx_protocol::ident::NodeId;
 
     use super::*;
 
     #[test]
     fn what_the_version_before_wrote_of_a_channel_is_read_with_nothing_given_up() {
-        let address = Address::basechain([3; 32]);
-        let terms = ChannelTerms {
-            network_id: -3,
-            salt: 1,
-            client_key: [1; 32],
-            provider_key: [2; 32],
-            client: address,
-            provider: address,
-            challenge_s: 60,
-        };
-        let record = Earner::new(terms, NodeId([9; 32])).record();
+        let record = Earner::new(ChannelTerms::for_tests(), NodeId([9; 32])).record();
         let at_risk = Record::Earner(EarnerRecord { at_risk: Nano(7), ..record });
         let mut old = Row::new(&at_risk, 5).value;
         old[0] = 2;

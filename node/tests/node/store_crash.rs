@@ -9,7 +9,7 @@ use bombyx_node::role::Role;
 use bombyx_node::store::{Store, StoreError};
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::record::{PayerRecord, Record};
-use bombyx_protocol::channel::terms::{Address, ChannelTerms};
+use bombyx_protocol::channel::terms::ChannelTerms;
 use bombyx_protocol::ident::NodeId;
 use bombyx_protocol::io::PersistId;
 
@@ -23,16 +23,7 @@ const STORE_VARIABLE: &str = "BOMBYX_TEST_STORE";
 /// The state after `step` writes on one of four channels.
 fn record(step: u64) -> Record {
     Record::Payer(PayerRecord {
-        terms: ChannelTerms {
-            network_id: -3,
-            salt: step % 4,
-            client_key: [1; 32],
-            provider_key: [2; 32],
-            client: Address::basechain([3; 32]),
-            provider: Address::basechain([4; 32]),
-            challenge_s: 60,
-        }
-        .into(),
+        terms: ChannelTerms { salt: step % 4, ..ChannelTerms::for_tests() }.into(),
         provider: NodeId([5; 32]),
         deposit: Nano(1_000_000),
         locked: Nano(1_000_000),

@@ -46,6 +46,24 @@ pub struct ChannelTerms {
     pub challenge_s: u32,
 }
 
+#[cfg(any(test, feature = "test-util"))]
+impl ChannelTerms {
+    /// Returns terms between two keys: the client's is of the seed `[1; 32]`, the provider's of `[2; 32]`.
+    #[must_use]
+    pub fn for_tests() -> Self {
+        let key = |seed: u8| ed25519_dalek::SigningKey::from_bytes(&[seed; 32]).verifying_key().to_bytes();
+        Self {
+            network_id: -3,
+            salt: 1,
+            client_key: key(1),
+            provider_key: key(2),
+            client: Address::basechain([3; 32]),
+            provider: Address::basechain([4; 32]),
+            challenge_s: 60,
+        }
+    }
+}
+
 impl ChannelTerms {
     /// Returns the account that a contract with these terms lives at.
     #[must_use]
@@ -172,21 +190,10 @@ pub enum TermsError {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use ed25519_dalek::SigningKey;
-
     use super::*;
 
     fn terms() -> ChannelTerms {
-        let key = |seed: u8| SigningKey::from_bytes(&[seed; 32]).verifying_key().to_bytes();
-        ChannelTerms {
-            network_id: -239,
-            salt: 1,
-            client_key: key(1),
-            provider_key: key(2),
-            client: Address::basechain([3; 32]),
-            provider: Address::basechain([4; 32]),
-            challenge_s: 3600,
-        }
+        ChannelTerms { network_id: -239, challenge_s: 3600, ..ChannelTerms::for_tests() }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! A channel between one client and one provider, for tests of one side alone.
 
-use bombyx_protocol::channel::terms::{Address, ChannelTerms};
+use bombyx_protocol::channel::terms::ChannelTerms;
 use bombyx_protocol::ident::NodeId;
 use ed25519_dalek::SigningKey;
 
@@ -13,13 +13,5 @@ pub fn key() -> SigningKey {
 }
 
 pub fn terms(challenge_s: u32) -> ChannelTerms {
-    ChannelTerms {
-        network_id: -3,
-        salt: 1,
-        client_key: key().verifying_key().to_bytes(),
-        provider_key: SigningKey::from_bytes(&[2; 32]).verifying_key().to_bytes(),
-        client: Address::basechain([3; 32]),
-        provider: Address::basechain([4; 32]),
-        challenge_s,
-    }
+    ChannelTerms { challenge_s, ..ChannelTerms::for_tests() }
 }

@@ -212,7 +212,7 @@ impl Check {
 mod tests {
     use bombyx_protocol::channel::earn::Earner;
     use bombyx_protocol::channel::record::{EarnerRecord, PayerRecord, Record};
-    use bombyx_protocol::channel::terms::{Address, ChannelTerms};
+    use bombyx_protocol::channel::terms::ChannelTerms;
     use bombyx_protocol::ident::{NodeId, Signature};
     use bombyx_protocol::io::PersistId;
     use bombyx_protocol::wire::message::Payment;
@@ -221,21 +221,9 @@ mod tests {
     use super::*;
     use bombyx_protocol::channel::ledger::LedgerCall;
 
-    fn terms() -> ChannelTerms {
-        ChannelTerms {
-            network_id: -3,
-            salt: 1,
-            client_key: [1; 32],
-            provider_key: [2; 32],
-            client: Address::basechain([3; 32]),
-            provider: Address::basechain([4; 32]),
-            challenge_s: 60,
-        }
-    }
-
     fn record(cumulative: u64) -> Record {
         Record::Payer(PayerRecord {
-            terms: terms().into(),
+            terms: ChannelTerms::for_tests().into(),
             provider: NodeId([5; 32]),
             deposit: Nano(600),
             locked: Nano(1_000),
@@ -252,8 +240,10 @@ mod tests {
 
     fn earning(cumulative: u64) -> Pledge {
         let payment = Payment { epoch: 7, cumulative: Nano(cumulative), signature: Signature([0; 64]) };
-        let earning =
-            EarnerRecord { payment: Some(payment), ..Earner::new(terms(), NodeId([6; 32])).record() };
+        let earning = EarnerRecord {
+            payment: Some(payment),
+            ..Earner::new(ChannelTerms::for_tests(), NodeId([6; 32])).record()
+        };
         Pledge::of(&Record::Earner(earning)).expect("it has a voucher")
     }
 
@@ -268,9 +258,9 @@ mod tests {
         check.writes(&earning(300), Time(0), &chain).expect("a first voucher");
         check.durable(&earning(300)).expect("the commit is complete");
         check.writes(&earning(400), Time(0), &chain).expect("more");
-        check.crashed(&terms().provider.hash);
+        check.crashed(&ChannelTerms::for_tests().provider.hash);
         check.writes(&earning(300), Time(0), &chain).expect("it is what the disk holds");
-        check.crashed(&terms().provider.hash);
+        check.crashed(&ChannelTerms::for_tests().provider.hash);
         assert_eq!(fails(check.writes(&earning(299), Time(0), &chain)), "vouchers never decrease");
     }
 
@@ -291,7 +281,7 @@ mod tests {
             fails(check.writes(&paying(1_001), Time(0), &chain)),
             "no promise above what was asked for"
         );
-        let voucher = Voucher { account: terms().id(), epoch: 7, cumulative: Nano(400) };
+        let voucher = Voucher { account: ChannelTerms::for_tests().id(), epoch: 7, cumulative: Nano(400) };
         assert_eq!(fails(check.brings(&voucher, false)), "no output before its record is durable");
         check.durable(&earning(400)).expect("the commit is complete");
         assert_eq!(check.brings(&voucher, false), Ok(()));

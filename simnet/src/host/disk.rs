@@ -94,7 +94,7 @@ impl Disk {
 mod tests {
     use bombyx_protocol::amount::Nano;
     use bombyx_protocol::channel::record::PayerRecord;
-    use bombyx_protocol::channel::terms::{Address, ChannelTerms};
+    use bombyx_protocol::channel::terms::ChannelTerms;
     use bombyx_protocol::ident::{NodeId, Signature};
     use bombyx_protocol::wire::signed::Signed;
     use bombyx_protocol::work::order::JobId;
@@ -102,16 +102,7 @@ mod tests {
     use super::*;
 
     fn record(number: u8) -> Box<Record> {
-        let address = Address::basechain([number; 32]);
-        let terms = ChannelTerms {
-            network_id: -3,
-            salt: 1,
-            client_key: [1; 32],
-            provider_key: [2; 32],
-            client: address,
-            provider: address,
-            challenge_s: 60,
-        };
+        let terms = ChannelTerms { salt: number.into(), ..ChannelTerms::for_tests() };
         let (deposit, cumulative) = (Nano(9), Nano(0));
         let provider = NodeId([0; 32]);
         Box::new(Record::Payer(PayerRecord {

@@ -287,15 +287,8 @@ mod tests {
     }
 
     fn terms() -> ChannelTerms {
-        ChannelTerms {
-            network_id: -3,
-            salt: 1,
-            client_key: key(1).verifying_key().to_bytes(),
-            provider_key: key(2).verifying_key().to_bytes(),
-            client: Address::basechain(CLIENT),
-            provider: Address::basechain(PROVIDER),
-            challenge_s: 60,
-        }
+        let (client, provider) = (Address::basechain(CLIENT), Address::basechain(PROVIDER));
+        ChannelTerms { client, provider, ..ChannelTerms::for_tests() }
     }
 
     fn opened(deposit: u64) -> (Chain, ChannelId, u64) {

@@ -287,7 +287,7 @@ impl Channel {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::channel::terms::{Address, ChannelTerms};
+    use crate::channel::terms::ChannelTerms;
     use crate::channel::voucher::Voucher;
     use crate::ident::{NodeId, Prefix};
 
@@ -295,17 +295,8 @@ mod tests {
     #[test]
     fn what_was_asked_for_and_never_came_adds_up_to_so_many_vouchers_at_the_most() {
         let key = CloseKey::new([1; 32]);
-        let terms = ChannelTerms {
-            network_id: -3,
-            salt: 1,
-            client_key: key.public(),
-            provider_key: CloseKey::new([2; 32]).public(),
-            client: Address::basechain([3; 32]),
-            provider: Address::basechain([4; 32]),
-            challenge_s: 60,
-        };
         let origin = Origin { node: NodeId([9; 32]), prefix: Prefix::UNKNOWN };
-        let mut channel = Channel::new(Earner::new(terms, origin.node), origin, Time(0));
+        let mut channel = Channel::new(Earner::new(ChannelTerms::for_tests(), origin.node), origin, Time(0));
         let mut out = Outbox::default();
         channel.observe(
             ChannelState { epoch: 1, deposit: Nano(5_000), settled: Nano::ZERO, closing: None },

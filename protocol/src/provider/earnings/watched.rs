@@ -160,15 +160,9 @@ mod tests {
         }
 
         fn learn_at(&mut self, now: Time, salt: u64, challenge_s: u32) -> Result<ChannelId, Refusal> {
-            let terms = ChannelTerms {
-                network_id: -3,
-                salt,
-                client_key: CloseKey::new([1; 32]).public(),
-                provider_key: self.payee.key,
-                client: Address::basechain([3; 32]),
-                provider: self.payee.address,
-                challenge_s,
-            };
+            let (provider_key, provider) = (self.payee.key, self.payee.address);
+            let terms =
+                ChannelTerms { salt, provider_key, provider, challenge_s, ..ChannelTerms::for_tests() };
             let origin = Origin { node: NodeId([9; 32]), prefix: Prefix::UNKNOWN };
             let binding = [6; 32];
             let key_proof = KeyProof { binding, account: terms.id() }.sign(&CloseKey::new([1; 32]).signing());
