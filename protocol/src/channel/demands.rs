@@ -10,7 +10,7 @@ pub struct Demands {
     since: Time,
     /// How many have come.
     count: u64,
-    /// How many frames with chunks.
+    /// How many chunks.
     chunks: u64,
     answered_at: Option<Time>,
 }
@@ -33,9 +33,9 @@ impl Demands {
         Self { since: now, count: 0, chunks: 0, answered_at: None }
     }
 
-    /// Counts a chunk, whatever is in it: after it a provider may stand still anew.
-    pub const fn chunk(&mut self) {
-        self.chunks = self.chunks.saturating_add(1);
+    /// Counts chunks that are news, whatever is in them: after each a provider may stand still anew.
+    pub const fn chunks(&mut self, count: usize) {
+        self.chunks = self.chunks.saturating_add(count as u64);
     }
 
     /// Counts a demand. An honest provider makes one when it stands still, and one each [`limits::CHUNK_RETRY`] as long as it
@@ -84,7 +84,7 @@ mod tests {
     #[test]
     fn demands_that_the_network_brings_at_once_are_nobody_s_fault() {
         let mut demands = Demands::new(Time(1));
-        (0..50).for_each(|_| demands.chunk());
+        demands.chunks(50);
         let at = Time(1) + Span(limits::CHUNK_RETRY.0 * 50);
         assert_eq!(demands.take(at), Response::Answer);
         for _ in 1..limits::DEMANDS_MAX + 100 {

@@ -90,7 +90,7 @@ impl AttemptMut<'_> {
             }
             return Next::Stay;
         }
-        parts.iter().for_each(|_| self.attempt.demands.chunk());
+        self.attempt.demands.chunks(parts.len());
         let is_progress = parts.iter().any(CheckedChunk::is_useful);
         if is_progress {
             self.attempt.progress_at = self.now;

@@ -207,9 +207,13 @@ impl LingeringJob {
         self.cancel_again(now, outbox);
         match codec::decode_sealed::<FromProvider>(&opened.body) {
             Ok(FromProvider::Chunk(chunk)) => {
-                self.attempt.demands.chunk();
                 let before = (self.attempt.stream.input_tokens(), self.attempt.stream.output_tokens());
                 let parts = self.attempt.stream.accept(chunk, opened.last).unwrap_or_default();
+                // A copy is acknowledged as often as one of an order under way. (`CH-55`)
+                if parts.is_empty() && !self.attempt.demands.may_answer(now) {
+                    return;
+                }
+                self.attempt.demands.chunks(parts.len());
                 if self.pay(now, &parts, payments, outbox) {
                     self.bill(now, &parts, before, payments);
                 }
