@@ -22,9 +22,9 @@ use crate::work::receipt::Receipt;
 use crate::work::stream::Stream;
 
 use super::kept::KeptOpening;
-use super::memory::Service;
 use super::payments::{Needs, Payments};
 use super::progress::Progress;
+use super::purchases::Service;
 use super::shared::SharedState;
 
 /// A job that a provider serves.

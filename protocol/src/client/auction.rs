@@ -17,8 +17,8 @@ use crate::wire::signed::{Signed, Verified};
 use crate::work::order::OrderId;
 use crate::work::price::Price;
 
-use super::memory::Bought;
 use super::progress::Progress;
+use super::purchases::Bought;
 use super::room::LateBid;
 use super::shared::{SharedState, ceiling};
 use super::verdict::standing;
@@ -80,7 +80,7 @@ impl Progress {
         let stands = standing(now, &lot, &self.order.preferences, &bid, prefix, shared);
         let (left, wait) = (self.deadline.since(now).as_ms(), bid.first_token_ms(lot.input.count()));
         if wait >= left && stands.refused.is_none() {
-            let answer = shared.memory.output_tokens(&bid.model, &lot);
+            let answer = shared.memory.purchases.output_tokens(&bid.model, &lot);
             if self.late.len() < limits::BIDS_MAX {
                 self.late.push(LateBid::of(&bid, lot.input.count(), answer, left));
             }
@@ -114,7 +114,7 @@ impl Progress {
     ) -> Option<Failure> {
         let call = auction.call;
         if self.is_direct
-            && let Some(bought) = shared.memory.bought(self.order.model)
+            && let Some(bought) = shared.memory.purchases.of_mut(self.order.model)
         {
             // What was no answer in time, or no bid, is no market.
             bought.direct.learn(auction.count() >= ABLE_MIN);
@@ -156,7 +156,7 @@ impl Progress {
         }
         if let Some(tried) = outcome.candidates.first().filter(|first| first.source == Source::Trial) {
             let is_known = shared.memory.level(&tried.bid.provider) > 0;
-            if let Some(Bought { exploration, .. }) = shared.memory.bought(self.order.model) {
+            if let Some(Bought { exploration, .. }) = shared.memory.purchases.of_mut(self.order.model) {
                 exploration.tries(tried.prefix);
                 if is_known {
                     exploration.learn(Trial::Known);
@@ -186,7 +186,7 @@ impl Progress {
     /// Returns what the order wants, and what its client goes by, where bids came from so many prefixes.
     fn wants<'a>(&'a self, now: Time, lot: &Lot, prefixes: usize, shared: &'a SharedState) -> Wants<'a> {
         let (model, SharedState { memory, config, .. }) = (&self.order.model, shared);
-        let bought = memory.model(model);
+        let bought = memory.purchases.of(model);
         let median = bought.and_then(|bought| bought.history.median_bid());
         let price_max = if self.is_direct && median.is_none() {
             // Whoever is called for what it asks is held to what is asked here: a low ask is free.
@@ -197,7 +197,7 @@ impl Progress {
         };
         Wants {
             lot: *lot,
-            output_tokens: memory.output_tokens(model, lot),
+            output_tokens: memory.purchases.output_tokens(model, lot),
             tier: self.order.tier,
             budget: self.budget(),
             price_max: price_max.unwrap_or(Price(u64::MAX)),
@@ -208,7 +208,7 @@ impl Progress {
             explores: bought
                 .map(|bought| &bought.exploration)
                 .filter(|_| config.market.quota && self.order.preferences.order.is_empty()),
-            is_small: memory.is_small(model, lot),
+            is_small: memory.purchases.is_small(model, lot),
         }
     }
 }

@@ -100,7 +100,7 @@ impl Progress {
     /// Returns how many bids are waited for: with those of strangers, where one may be tried. (`MK-20`)
     fn enough(&self, again: bool, shared: &SharedState) -> Enough {
         let (model, memory) = (&self.order.model, &shared.memory);
-        let is_due = memory.model(model).is_some_and(|bought| bought.exploration.due() > Due::No);
+        let is_due = memory.purchases.of(model).is_some_and(|bought| bought.exploration.due() > Due::No);
         let wanted = shared.config.enough_bids.min(limits::PROVEN_WANTED);
         if again {
             Enough { proven: wanted, all: wanted }

@@ -35,7 +35,7 @@ impl Progress {
         }
         let chosen = self.choose(now, call, shared);
         let turn = |shared: &mut SharedState| {
-            shared.memory.bought(self.order.model).is_none_or(|bought| bought.direct.takes_turn())
+            shared.memory.purchases.of_mut(self.order.model).is_none_or(|bought| bought.direct.takes_turn())
         };
         if chosen.len() < limits::DIRECT_MIN || !turn(shared) { Vec::new() } else { chosen }
     }
@@ -43,7 +43,8 @@ impl Progress {
     /// Chooses the three best, one proven other by chance, and one stranger where one may be tried or nobody is proven.
     fn choose(&self, now: Time, call: &CallId, shared: &SharedState) -> Vec<NodeId> {
         let known = self.able_sellers(now, shared);
-        let exploration = shared.memory.model(&self.order.model).map(|bought| bought.exploration.due());
+        let exploration =
+            shared.memory.purchases.of(&self.order.model).map(|bought| bought.exploration.due());
         let nobody_is_proven = known.iter().all(|known| known.place != Place::Proven);
         let takes_stranger = nobody_is_proven || exploration.is_some_and(|due| due > Due::No);
         let is_one_prefix = known.windows(2).all(|pair| matches!(pair, [a, b] if a.prefix == b.prefix));
@@ -83,7 +84,7 @@ impl Progress {
     /// Returns those that are known to sell and could take the order: first who would be asked first, then by price.
     fn able_sellers(&self, now: Time, shared: &SharedState) -> Vec<Addressee> {
         let (lot, order, memory) = (self.lot(), &self.order, &shared.memory);
-        let is_small = memory.is_small(&order.model, &lot);
+        let is_small = memory.purchases.is_small(&order.model, &lot);
         let can = |ask: &Ask| {
             ask.kind == order.task.kind()
                 && ask.tier >= order.tier

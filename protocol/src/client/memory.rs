@@ -1,22 +1,21 @@
 //! What a client remembers of its providers: who served it well and how fast, who failed it, and until when it leaves a failed
-//! one alone. It is written down, so that neither another order nor a restart begins anew. (`MK-31`) Beside it, what it has
-//! bought of each model lately.
+//! one alone. It is written down, so that neither another order nor a restart begins anew. (`MK-31`) Beside it, its
+//! purchases.
 
 use crate::channel::record::{Record, Reputation};
 use crate::clock::WallClock;
 use crate::ident::{NodeId, Prefix};
 use crate::limits;
-use crate::market::direct::DirectCalls;
-use crate::market::explore::{Exploration, Trial};
-use crate::market::history::{History, Timing};
-use crate::market::score::{Lot, Place, Speed};
+use crate::market::explore::Trial;
+use crate::market::history::Timing;
+use crate::market::score::{Place, Speed};
 use crate::outbox::Outbox;
 use crate::table::Table;
 use crate::time::{Span, Time};
 use crate::work::order::ModelId;
-use crate::work::price::Price;
 
 use super::known_provider::{KnownProvider, rest_s, timed};
+use super::purchases::{Purchases, Service};
 
 /// Everything that is remembered.
 #[derive(Debug)]
@@ -24,31 +23,7 @@ pub(super) struct Memory {
     /// What its dates are by, and those of calls and seeks.
     pub(super) clock: WallClock,
     known: Table<NodeId, KnownProvider>,
-    models: Table<ModelId, Bought>,
-}
-
-/// What was bought of a model lately, and when a stranger is next tried.
-#[derive(Debug, Default)]
-pub(super) struct Bought {
-    pub(super) history: History,
-    pub(super) exploration: Exploration,
-    pub(super) direct: DirectCalls,
-}
-
-/// A job that ended well, as far as it is remembered.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Service {
-    pub(super) model: ModelId,
-    /// The bid, if it won an auction for this job.
-    pub(super) won: Option<Price>,
-    /// The class of the output that was allowed.
-    pub(super) output_log2: u8,
-    /// The output that came.
-    pub(super) output_tokens: u32,
-    /// What was billed.
-    pub(super) units: u64,
-    /// How long it took, where nothing but the provider took time.
-    pub(super) timing: Option<Timing>,
+    pub(super) purchases: Purchases,
 }
 
 impl Memory {
@@ -65,7 +40,7 @@ impl Memory {
                 known.insert(reputation.provider, KnownProvider::new(*reputation));
             }
         }
-        Self { clock: WallClock::new(clock_s), known, models: Table::default() }
+        Self { clock: WallClock::new(clock_s), known, purchases: Purchases::default() }
     }
 
     /// Returns how many good jobs a provider has done since it last failed. (`CH-31`)
@@ -87,38 +62,9 @@ impl Memory {
         })
     }
 
-    /// Returns what was bought of a model, to add to it; nothing for one more model than are remembered.
-    pub(super) fn bought(&mut self, model: ModelId) -> Option<&mut Bought> {
-        if !self.models.contains_key(&model) {
-            if self.models.len() >= limits::MODELS_KNOWN_MAX {
-                return None;
-            }
-            self.models.insert(model, Bought::default());
-        }
-        self.models.get_mut(&model)
-    }
-
-    /// Returns what was bought of a model.
-    pub(super) fn model(&self, model: &ModelId) -> Option<&Bought> {
-        self.models.get(model)
-    }
-
-    /// Returns the output that is expected of a lot. (`MK-7`)
-    pub(super) fn output_tokens(&self, model: &ModelId, lot: &Lot) -> u64 {
-        let (class, most) = (lot.classes().output_log2, lot.output_tokens_max);
-        let unknown = || History::default().output_tokens(class, most);
-        self.model(model).map_or_else(unknown, |bought| bought.history.output_tokens(class, most))
-    }
-
-    /// Returns whether a lot is small enough to be given to a provider that has served once at most. (`MK-31`)
-    pub(super) fn is_small(&self, model: &ModelId, lot: &Lot) -> bool {
-        let units = lot.weights.units(lot.input, self.output_tokens(model, lot));
-        self.model(model).is_none_or(|bought| bought.history.is_small(units))
-    }
-
     /// Returns how fast a provider was with a model, as measured; of a stranger, how fast the others were. (`MK-7`)
     pub(super) fn speed(&self, provider: &NodeId, model: &ModelId) -> Speed {
-        let crowd = self.model(model).map(|bought| bought.history.median_timing()).unwrap_or_default();
+        let crowd = self.purchases.of(model).map(|bought| bought.history.median_timing()).unwrap_or_default();
         let own = self.known.get(provider).filter(|known| known.reputation.model == *model);
         own.map(|known| known.reputation.timing).unwrap_or_default().speed(&crowd)
     }
@@ -241,15 +187,7 @@ impl Memory {
     ) {
         let model = service.model;
         self.tried(&provider, model, Trial::Good);
-        if let Some(Bought { history, .. }) = self.bought(model) {
-            if let Some(price) = service.won {
-                history.won(price, prefix);
-            }
-            history.served(service.output_log2, service.output_tokens, service.units);
-            if let Some(timing) = service.timing {
-                history.timed(timing);
-            }
-        }
+        self.purchases.served(prefix, service);
         let Some(known) = self.entry(now, provider, prefix) else { return };
         known.refusals = 0;
         known.chance.served();
@@ -303,8 +241,8 @@ impl Memory {
     }
 
     /// Remembers that a job which `began` then still waited for its turn at its order's deadline, by its provider's word: that time
-    /// counts as what reading takes. Returns whether it is a failure, as it was so before and nothing was served since: a word is
-    /// free. (`MK-31`)
+    /// counts as what reading takes. Returns whether it is a failure, as it was so before and no three jobs in a row were
+    /// served since: a word is free. (`MK-31`)
     pub(super) fn waited(
         &mut self,
         now: Time,
@@ -400,7 +338,7 @@ impl Memory {
         if self.known.get(provider).is_some_and(|known| known.reputation.good > 0) {
             return;
         }
-        if let Some(bought) = self.bought(model) {
+        if let Some(bought) = self.purchases.of_mut(model) {
             bought.exploration.learn(trial);
         }
     }

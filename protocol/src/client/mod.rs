@@ -102,6 +102,7 @@ mod order;
 mod orders;
 mod payments;
 mod progress;
+mod purchases;
 mod quote;
 mod refusals;
 mod room;
@@ -261,7 +262,7 @@ impl Client {
     /// # Errors
     /// [`PaymentFault`] tells why not. An existing channel is no fault here: [`Self::channel_to`] finds it.
     pub fn can_open(&self, payee: &Payee, deposit: Nano) -> Result<(), PaymentFault> {
-        self.shared.payments.agree(payee, deposit, 0, &self.shared.config).map(drop)
+        self.shared.payments.may_open(payee, deposit, &self.shared.config)
     }
 
     /// Returns the account of the channel that jobs of this provider are paid on, if one is in use to this
@@ -307,7 +308,7 @@ impl Client {
         };
         let mut progress = Progress::new(now, order);
         self.shared.appointments.is_back(&progress.order.model);
-        if let Some(bought) = self.shared.memory.bought(progress.order.model) {
+        if let Some(bought) = self.shared.memory.purchases.of_mut(progress.order.model) {
             // A try is paid for by all orders, those on a lease as well. (`MK-33`)
             progress.is_try = bought.exploration.count(now);
         }
@@ -324,9 +325,9 @@ impl Client {
     fn open(&mut self, now: Time, provider: NodeId, payee: &Payee, deposit: Nano) {
         let SharedState { payments, config, outbox, entropy, .. } = &mut self.shared;
         let draw = entropy.number();
-        if payments.channel_to(provider, payee).is_none()
-            && let Ok(terms) = payments.agree(payee, deposit, draw, config)
+        if payments.channel_to(provider, payee).is_none() && payments.may_open(payee, deposit, config).is_ok()
         {
+            let terms = payments.agree(payee, draw, config);
             payments.open(now, Payer::opening(terms, provider, deposit), outbox);
         }
     }

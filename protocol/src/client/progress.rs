@@ -216,7 +216,7 @@ impl Progress {
 
     /// Returns when it can be served by a bidder that can begin only then.
     pub(super) fn room_at(&self, now: Time, begins_at: Time, bid: &Bid, memory: &Memory) -> Room {
-        let answer = memory.output_tokens(&bid.model, &self.lot());
+        let answer = memory.purchases.output_tokens(&bid.model, &self.lot());
         Room::after(now, begins_at, bid, answer, self.deadline)
     }
 

@@ -33,6 +33,13 @@ struct KnownPrice<'a> {
     basis: Basis,
 }
 
+impl KnownPrice<'_> {
+    /// Returns by what they are put in the order in which they would be asked.
+    const fn rank(&self) -> (usize, Place, Price, NodeId) {
+        (self.turn, self.place, self.price, self.ask.provider)
+    }
+}
+
 impl Client {
     /// Returns what an order would cost at the moment, as far as is known of those that sell. (`MK-64`)
     ///
@@ -42,7 +49,7 @@ impl Client {
         let progress = Progress::new(now, order.clone());
         let mut lot = progress.lot();
         // The order itself is counted when it comes, and may be the one that passes its lease over for a try. (`MK-33`)
-        let bought = self.shared.memory.model(&order.model);
+        let bought = self.shared.memory.purchases.of(&order.model);
         let is_try = bought.is_some_and(|bought| bought.exploration.is_next_turn(now));
         let lease = progress.leased(now, &self.shared).filter(|_| !is_try);
         let offers = self.offers(now, order, &lot);
@@ -51,29 +58,16 @@ impl Client {
             Err(why) if lease.is_none() => return Err(*why),
             Err(_) => &[],
         };
-        let input = lot.input.count();
-        let room = |ask: &Ask| {
-            let room = u64::from(ask.context_tokens).saturating_sub(input);
-            u64::from(ask.output_max).min(room)
-        };
-        if let Some(most) = sellers.iter().map(|(ask, _)| room(ask)).max() {
-            lot.output_tokens_max = lot.output_tokens_max.min(most);
-        }
-        let classes = lot.classes();
+        let known = self.known_prices(now, order, &mut lot, sellers);
         let memory = &self.shared.memory;
-        let is_small = memory.is_small(&order.model, &lot);
-        let known: Vec<KnownPrice<'_>> = sellers
-            .iter()
-            .map(|(ask, prefix)| self.known_price(now, order, classes, ask, *prefix, is_small))
-            .collect();
         let lowest = lowest_by_prefix(known.iter().map(|one| (one.prefix, one.price)));
         let leased = lease.map(|lease| (lease.price, lease.price, lease.bid.provider, Basis::Lease));
-        let first = || known.iter().min_by_key(|one| (one.turn, one.place, one.price, one.ask.provider));
+        let first = || known.iter().min_by_key(|one| one.rank());
         let asked = || first().map(|first| self.expected(order, &lot, first, &known));
         let (price, price_most, provider, basis) =
             leased.or_else(asked).ok_or(Failure::NoSeller { others: 0 })?;
         let usual = median(lowest.values().copied()).unwrap_or(price);
-        let expected = memory.output_tokens(&order.model, &lot).min(lot.output_tokens_max);
+        let expected = memory.purchases.output_tokens(&order.model, &lot).min(lot.output_tokens_max);
         let acquaintance = self.shared.acquaintance(&provider);
         let locks_at = |price: Price| {
             let cost_max = lot.cost_max(price).unwrap_or(Nano(u64::MAX)).min(order.max_cost);
@@ -81,7 +75,7 @@ impl Client {
         };
         let ((opens_channel, locks), (_, locks_most)) = (locks_at(price), locks_at(price_most));
         let is_leased = usize::from(basis == Basis::Lease);
-        let won_lately = memory.model(&order.model).and_then(|bought| bought.history.median_bid());
+        let won_lately = memory.purchases.of(&order.model).and_then(|bought| bought.history.median_bid());
         Ok(Quote {
             sellers: sellers.len().max(is_leased),
             prefixes: lowest.len().max(is_leased),
@@ -92,7 +86,7 @@ impl Client {
             usual,
             price_max: self.shared.price_max(order, won_lately, lowest.len()),
             won_lately,
-            input_tokens: input,
+            input_tokens: lot.input.count(),
             output_tokens: expected,
             output_tokens_max: lot.output_tokens_max,
             bill: QuotedBill::at(price, &lot, expected),
@@ -106,21 +100,37 @@ impl Client {
 
     /// Asks those that could take an order what they want for tasks of its classes, those first that would be asked first. (`MK-64`)
     pub(super) fn seek_prices(&mut self, now: Time, order: &Order) {
-        let Ok(quote) = self.quote(now, order) else { return };
-        let classes = Classes::of(quote.input_tokens, quote.output_tokens_max);
-        let lot = Progress::new(now, order.clone()).lot();
-        let is_small = self.shared.memory.is_small(&order.model, &lot);
-        let offers = self.offers(now, order, &lot).unwrap_or_default();
-        let mut sellers: Vec<KnownPrice<'_>> = offers
-            .iter()
-            .map(|(ask, prefix)| self.known_price(now, order, classes, ask, *prefix, is_small))
-            .collect();
-        sellers.sort_by_key(|one| (one.turn, one.place, one.price, one.ask.provider));
-        let sellers: Vec<NodeId> =
-            sellers.iter().map(|one| one.ask.provider).take(limits::PRICES_ASKED_MAX).collect();
-        for provider in sellers {
-            self.seek_price(now, provider, order.model, classes);
+        let mut lot = Progress::new(now, order.clone()).lot();
+        let Ok(sellers) = self.offers(now, order, &lot) else { return };
+        let mut known = self.known_prices(now, order, &mut lot, &sellers);
+        known.sort_by_key(KnownPrice::rank);
+        let first: Vec<NodeId> =
+            known.iter().map(|one| one.ask.provider).take(limits::PRICES_ASKED_MAX).collect();
+        for provider in first {
+            self.seek_price(now, provider, order.model, lot.classes());
         }
+    }
+
+    /// Returns what is known of each seller's price for a lot, once its answer is no longer than the largest that one of them gives.
+    fn known_prices<'a>(
+        &self,
+        now: Time,
+        order: &Order,
+        lot: &mut Lot,
+        sellers: &[(&'a Ask, Prefix)],
+    ) -> Vec<KnownPrice<'a>> {
+        let input = lot.input.count();
+        let room = |ask: &Ask| {
+            let room = u64::from(ask.context_tokens).saturating_sub(input);
+            u64::from(ask.output_max).min(room)
+        };
+        if let Some(most) = sellers.iter().map(|(ask, _)| room(ask)).max() {
+            lot.output_tokens_max = lot.output_tokens_max.min(most);
+        }
+        let classes = lot.classes();
+        let is_small = self.shared.memory.purchases.is_small(&order.model, lot);
+        let known = sellers.iter();
+        known.map(|(ask, prefix)| self.known_price(now, order, classes, ask, *prefix, is_small)).collect()
     }
 
     /// Returns what is known of one seller's price for a task of these classes, and in which turn it would be asked.
@@ -164,7 +174,8 @@ impl Client {
         let classes = lot.classes();
         let ceiling =
             price_of(order.max_cost, lot.units_max()).min(order.price_max.unwrap_or(Price(u64::MAX)));
-        let median = self.shared.memory.model(&order.model).and_then(|bought| bought.history.median_bid());
+        let median =
+            self.shared.memory.purchases.of(&order.model).and_then(|bought| bought.history.median_bid());
         let reserve = median.map(reserve);
         let is_rival = |other: &&KnownPrice<'_>| other.prefix != first.prefix && other.place == Place::Proven;
         let rivals = || known.iter().filter(is_rival);
@@ -205,7 +216,7 @@ impl Client {
             return Err(Failure::NotWanted { others });
         }
         let memory = &self.shared.memory;
-        let is_small = memory.is_small(&order.model, lot);
+        let is_small = memory.purchases.is_small(&order.model, lot);
         let again = asks.iter().map(|(ask, prefix)| memory.asked_again_at(now, &ask.provider, *prefix));
         let again_at = again.min().unwrap_or(now);
         asks.retain(|(ask, prefix)| memory.place(now, &ask.provider, *prefix, is_small) != Place::Barred);

@@ -19,9 +19,9 @@ use crate::work::preferences::Preferences;
 
 use super::attempt::Attempt;
 use super::config::ClientConfig;
-use super::memory::Service;
 use super::order::Phase;
 use super::payments::Acquaintance;
+use super::purchases::Service;
 use super::shared::SharedState;
 
 /// Whose fault the end of an attempt is.
@@ -97,7 +97,7 @@ impl Conduct {
     }
 }
 
-fn blame(why: Failure, conduct: &Conduct, proven: bool, gives: bool) -> Blame {
+fn blame(why: Failure, conduct: &Conduct, proven: bool, has_given: bool) -> Blame {
     match why {
         // A connection may break at either end, and a channel may be closed before its provider hears of a job. Who
         // took money before that is no better than one that falls silent.
@@ -118,8 +118,8 @@ fn blame(why: Failure, conduct: &Conduct, proven: bool, gives: bool) -> Blame {
         // A deadline is the user's own, unless nothing at all came in more than the time that was promised.
         // Where it has worked on others of this client's jobs meanwhile, it was these that were in the way.
         Failure::Deadline if !conduct.delivered && conduct.is_late => {
-            let instead = if gives { Blame::Nobody } else { Blame::Provider };
-            conduct.waiting.filter(|_| proven || gives).map_or(instead, Blame::Slow)
+            let instead = if has_given { Blame::Nobody } else { Blame::Provider };
+            conduct.waiting.filter(|_| proven || has_given).map_or(instead, Blame::Slow)
         }
         Failure::Deadline
         | Failure::Cancelled
@@ -181,7 +181,7 @@ pub(super) fn standing(
 ) -> Standing {
     let SharedState { memory, payments, config, .. } = shared;
     let level = memory.level(&bid.provider);
-    let known = memory.place(now, &bid.provider, prefix, memory.is_small(&bid.model, lot));
+    let known = memory.place(now, &bid.provider, prefix, memory.purchases.is_small(&bid.model, lot));
     let is_new = matches!(known, Place::Tried | Place::Unknown);
     let place = if is_new && !config.market.quota { Place::Proven } else { known };
     let measured = || memory.speed(&bid.provider, &bid.model);
@@ -242,11 +242,11 @@ impl SharedState {
     pub(super) fn judge(&mut self, now: Time, conduct: &Conduct, why: Failure) -> bool {
         let Conduct { provider, prefix, model, began, .. } = *conduct;
         let trusted = self.memory.is_trusted(&provider);
-        let gives = self.memory.has_given(&provider, began);
-        let mut blame = blame(why, conduct, self.memory.level(&provider) > 0, gives);
+        let has_given = self.memory.has_given(&provider, began);
+        let mut blame = blame(why, conduct, self.memory.level(&provider) > 0, has_given);
         if let Blame::Slow(timing) = blame
             && self.memory.waited(now, began, &provider, model, timing, &mut self.outbox)
-            && !gives
+            && !has_given
         {
             blame = Blame::Provider;
         }
@@ -263,7 +263,7 @@ impl SharedState {
         let is_stranger = self.memory.level(&provider) == 0;
         // A provider that is only full, or asked for another bid, is as good as before.
         let passes = matches!(why, Failure::Payment(_)) || passes(why);
-        let gave_nothing = !conduct.delivered && !gives;
+        let gave_nothing = !conduct.delivered && !has_given;
         let useless = (gave_nothing && is_stranger && !passes) || (blame == Blame::Provider && !trusted);
         if let Some(account) = conduct.account.filter(|account| useless && self.payments.is_recorded(account))
         {
