@@ -15,14 +15,16 @@ use crate::session::Secure;
 use crate::time::{Span, Time};
 use crate::wire::codec;
 use crate::wire::extension::Extensions;
-use crate::wire::message::{Ack, Finish, FromClient, KeptAward, Message, SealedFrame, ToProvider, Work};
+use crate::wire::message::{
+    Ack, Finish, FromClient, KeptAward, Message, ReleaseReason, SealedFrame, ToProvider, Work,
+};
 use crate::work::order::{JobId, Task};
 use crate::work::price::{InputTokens, Tariff};
 use crate::work::receipt::Receipt;
 use crate::work::stream::Stream;
 
 use super::kept::KeptOpening;
-use super::payments::{Needs, Payments};
+use super::payments::Payments;
 use super::progress::Progress;
 use super::purchases::Service;
 use super::shared::SharedState;
@@ -86,13 +88,16 @@ pub(super) struct OpenSession {
 }
 
 impl OpenSession {
-    /// Gives the job back before its task is sent, so that its provider keeps no slot for it.
+    /// Gives the job back, so that its provider keeps no slot for it. One whose award goes with the task has not been awarded.
     pub(super) fn give_back(mut self, outbox: &mut Outbox) {
-        let said = codec::encode(&FromClient::Cancel(Extensions::NONE));
-        // The first frame of a session has a nonce.
-        if let Ok(frame) = self.secure.seal(&said, true) {
-            let sealed = SealedFrame { job: self.job, nonce: frame.nonce, bytes: frame.bytes };
-            outbox.send_to_provider(self.candidate.bid.provider, ToProvider::Sealed(sealed));
+        let Candidate { bid, .. } = &self.candidate;
+        if self.opening.is_some() {
+            outbox.release(bid.provider, bid.call, ReleaseReason::Unfit);
+        } else {
+            let cancel = FromClient::Cancel(Extensions::NONE);
+            if let Some(said) = sealed(&mut self.secure, bid.provider, self.job, &cancel) {
+                outbox.push(said);
+            }
         }
     }
 }
@@ -117,16 +122,14 @@ pub(super) enum Next {
 }
 
 impl Attempt {
-    /// Sets aside what the task that is left can cost, and sends it over a fresh session.
-    ///
-    /// # Errors
-    /// [`PaymentFault`] tells why it cannot be paid.
+    /// Sends the task that is left in a session, paid on the channel on which it was set aside.
     pub(super) fn start(
         now: Time,
         session: OpenSession,
+        account: ChannelId,
         progress: &Progress,
         shared: &mut SharedState,
-    ) -> Result<Self, PaymentFault> {
+    ) -> Self {
         let OpenSession { job, candidate, secure, opening, recounted } = session;
         let task = progress.task_left();
         let bid = &candidate.bid;
@@ -134,10 +137,7 @@ impl Attempt {
         let reserved = progress.cost_max(&candidate);
         let left = progress.deadline.since(now).0;
         let promise_max = Span(left.checked_div(limits::PROMISE_PARTS).unwrap_or(0));
-        let draw = shared.entropy.number();
-        let needs = Needs { cost_max: reserved, draw, acquaintance: shared.acquaintance(&bid.provider) };
-        let SharedState { payments, config, outbox, .. } = shared;
-        let account = payments.channel_for(now, bid, needs, config, outbox)?;
+        let SharedState { payments, outbox, .. } = shared;
         let tariff = Tariff { price: candidate.price, weights: lot.weights };
         let stream = Stream::new(bid.provider, bid.model, job, tariff, lot.input, &task, progress.order.dims);
         let mut attempt = Self {
@@ -171,7 +171,7 @@ impl Attempt {
             Some(opening) => attempt.send_award(opening, payments, outbox),
             None => attempt.send_work(payments, outbox),
         }
-        Ok(attempt)
+        attempt
     }
 
     pub(super) const fn provider(&self) -> NodeId {
@@ -353,11 +353,15 @@ impl Attempt {
     }
 
     fn sealed(&mut self, said: &FromClient) -> Option<Output> {
-        let last = matches!(said, FromClient::Cancel(_));
-        // Out of nonces: the job is at its end anyway, its silence will end it.
-        let frame = self.secure.seal(&codec::encode(said), last).ok()?;
-        let sealed = SealedFrame { job: self.job, nonce: frame.nonce, bytes: frame.bytes };
-        let message = Message::ToProvider(ToProvider::Sealed(sealed));
-        Some(Output::Send { to: self.provider(), message })
+        sealed(&mut self.secure, self.candidate.bid.provider, self.job, said)
     }
+}
+
+/// Returns what is said to a provider in the session of a job.
+fn sealed(secure: &mut Secure, to: NodeId, job: JobId, said: &FromClient) -> Option<Output> {
+    let last = matches!(said, FromClient::Cancel(_));
+    // Out of nonces: the job is at its end anyway, its silence will end it.
+    let frame = secure.seal(&codec::encode(said), last).ok()?;
+    let sealed = SealedFrame { job, nonce: frame.nonce, bytes: frame.bytes };
+    Some(Output::Send { to, message: Message::ToProvider(ToProvider::Sealed(sealed)) })
 }

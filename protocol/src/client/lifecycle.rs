@@ -49,7 +49,7 @@ impl Client {
 
     /// Notes that a provider took the job: the session stands, and the task goes out.
     pub(super) fn begin(&mut self, now: Time, id: OrderId, accept: &Accept) {
-        let Some((mut progress, award)) = self.orders.remove_award(&id) else { return };
+        let Some((progress, award)) = self.orders.remove_award(&id) else { return };
         let from = award.provider();
         let PendingAward { candidate, initiator, .. } = *award;
         let conduct = Conduct::of_award(now, &candidate);
@@ -58,24 +58,27 @@ impl Client {
             return self.go_elsewhere(now, id, progress, &conduct, None, Failure::Session);
         };
         let session = OpenSession { job: accept.job, candidate, secure, opening: None, recounted: false };
-        // Others may have taken the room since the award went out.
-        if let Err(fault) = progress.can_pay(&session.candidate, &self.shared) {
-            session.give_back(&mut self.shared.outbox);
-            return self.cannot_begin(now, id, progress, &conduct, fault);
-        }
-        progress.awarded(now, id, accept.job, from, &mut self.shared.outbox);
         self.attempt(now, id, progress, session);
     }
 
     /// Sends a provider what is left of the task.
-    fn attempt(&mut self, now: Time, id: OrderId, progress: Progress, session: OpenSession) {
-        let conduct = Conduct::of_award(now, &session.candidate);
-        match Attempt::start(now, session, &progress, &mut self.shared) {
-            Ok(attempt) => {
+    fn attempt(&mut self, now: Time, id: OrderId, mut progress: Progress, session: OpenSession) {
+        let (job, provider) = (session.job, session.candidate.bid.provider);
+        match progress.set_aside(now, &session.candidate, &mut self.shared) {
+            Ok(account) => {
+                if session.opening.is_none() && !session.recounted {
+                    progress.awarded(now, id, job, provider, &mut self.shared.outbox);
+                }
+                let attempt = Attempt::start(now, session, account, &progress, &mut self.shared);
                 let phase = Phase::Attempt(Box::new(attempt));
                 self.orders.insert(id, ActiveOrder { progress, phase });
             }
-            Err(fault) => self.cannot_begin(now, id, progress, &conduct, fault),
+            Err(fault) => {
+                // Others may have taken the room since the award went out.
+                let conduct = Conduct::of_award(now, &session.candidate);
+                session.give_back(&mut self.shared.outbox);
+                self.cannot_begin(now, id, progress, &conduct, fault);
+            }
         }
     }
 

@@ -29,13 +29,9 @@ impl Progress {
         has_late: bool,
         shared: &mut SharedState,
     ) -> Option<Failure> {
-        // Another that sells may be away for a moment.
-        let has_declined = |seller: &NodeId| declines.iter().any(|said| said.provider == *seller);
-        let sellers = shared.book.sellers(now, &self.order.model);
-        let is_late = self.had_grace() || sellers.iter().all(|seller| has_declined(&seller.provider));
         if has_late {
             self.refusals.somebody_bids();
-        } else if let Some(ends) = self.on_declines(declines, is_late) {
+        } else if let Some(ends) = self.on_declines(now, declines, shared) {
             return ends;
         }
         if self.is_direct {
@@ -127,13 +123,22 @@ impl Progress {
     /// Learns from those that said why they do not bid, where everybody was asked and nobody bids. Once they are believed, an answer
     /// that is too long is narrowed, and what is refused for what it is ends the order. Returns how it goes on, if they said anything
     /// of use. (`MK-47`, `MK-49`)
-    fn on_declines(&mut self, declines: &[Statement], is_late: bool) -> Option<Option<Failure>> {
+    fn on_declines(
+        &mut self,
+        now: Time,
+        declines: &[Statement],
+        shared: &SharedState,
+    ) -> Option<Option<Failure>> {
         if self.invited < Share::ALL {
             return None;
         }
         let why = Failure::Refused(refusals::cause(declines)?);
         self.obstacle = Some(why);
         self.invites = Some(self.invited);
+        // Another that sells may be away for a moment.
+        let has_declined = |seller: &NodeId| declines.iter().any(|said| said.provider == *seller);
+        let sellers = shared.book.sellers(now, &self.order.model);
+        let is_late = self.had_grace() || sellers.iter().all(|seller| has_declined(&seller.provider));
         if !self.refusals.nobody_else_bids(declines, is_late) {
             return Some(None);
         }

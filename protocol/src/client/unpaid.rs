@@ -3,6 +3,7 @@
 
 use crate::amount::Nano;
 use crate::channel::fault::{PaymentFault, Remedy};
+use crate::channel::id::ChannelId;
 use crate::io::Failure;
 use crate::market::auction::Candidate;
 use crate::time::Time;
@@ -10,6 +11,7 @@ use crate::wire::message::ReleaseReason;
 use crate::work::order::OrderId;
 
 use super::Client;
+use super::payments::Needs;
 use super::progress::Progress;
 use super::shared::SharedState;
 use super::verdict::Conduct;
@@ -56,6 +58,23 @@ impl Progress {
     pub(super) fn can_pay(&self, candidate: &Candidate, shared: &SharedState) -> Result<(), PaymentFault> {
         let (bid, acquaintance) = (&candidate.bid, shared.acquaintance(&candidate.bid.provider));
         shared.payments.can_pay(bid, self.cost_max(candidate), acquaintance, &shared.config)
+    }
+
+    /// Sets aside what is left of the order can cost with a candidate. Returns the channel that pays for it.
+    ///
+    /// # Errors
+    /// [`PaymentFault`] tells why it cannot be paid.
+    pub(super) fn set_aside(
+        &self,
+        now: Time,
+        candidate: &Candidate,
+        shared: &mut SharedState,
+    ) -> Result<ChannelId, PaymentFault> {
+        let (bid, draw) = (&candidate.bid, shared.entropy.number());
+        let acquaintance = shared.acquaintance(&bid.provider);
+        let needs = Needs { cost_max: self.cost_max(candidate), draw, acquaintance };
+        let SharedState { payments, config, outbox, .. } = shared;
+        payments.channel_for(now, bid, needs, config, outbox)
     }
 
     /// Returns whether the order ends for a fault of the wallet or the ledger: no channel of a candidate holds enough. Those whose

@@ -35,7 +35,7 @@ impl Payments {
         let promised = known.as_ref().map_or(Nano::ZERO, |channel| channel.payer.cumulative());
         let deposit = acquaintance.deposit(config, cost_max, promised);
         let Some(channel) = known else {
-            let terms = self.agree(&bid.payee, deposit, draw, config)?;
+            let terms = self.agree(&bid.payee, draw, config);
             let mut channel = Channel::proposed(now, Payer::opening(terms, bid.provider, deposit));
             channel.reserve(cost_max)?;
             return Ok(self.propose(channel));
@@ -89,7 +89,7 @@ impl Payments {
             }
             None => {
                 within(deposit, acquaintance, config)?;
-                self.agree(&bid.payee, deposit, 0, config).map(drop)
+                self.may_open(&bid.payee, deposit, config)
             }
         }
     }

@@ -16,14 +16,16 @@ use super::Payments;
 use super::channel::Channel;
 
 impl Payments {
-    /// Returns the terms of a new channel.
-    pub(in crate::client) fn agree(
+    /// Checks that a new channel can be opened to this payee.
+    ///
+    /// # Errors
+    /// [`PaymentFault`] tells why not.
+    pub(in crate::client) fn may_open(
         &self,
         payee: &Payee,
         deposit: Nano,
-        draw: u64,
         config: &ClientConfig,
-    ) -> Result<ChannelTerms, PaymentFault> {
+    ) -> Result<(), PaymentFault> {
         let policy = &config.policy;
         if self.channels().count() >= limits::CHANNELS_MAX {
             return Err(PaymentFault::TooManyChannels { most: limits::CHANNELS_MAX });
@@ -35,18 +37,25 @@ impl Payments {
         if deposit > policy.deposit_max {
             return Err(PaymentFault::DepositTooLow { needs: deposit, most: policy.deposit_max });
         }
-        let terms = ChannelTerms {
+        // Terms that a provider itself could not accept would make a channel that nobody can leave.
+        Ok(self.terms_with(payee, 0, config).check(config.network_id)?)
+    }
+
+    /// Returns the terms of a new channel, of which [`Self::may_open`] was asked.
+    pub(in crate::client) fn agree(&self, payee: &Payee, draw: u64, config: &ClientConfig) -> ChannelTerms {
+        self.terms_with(payee, self.fresh_salt(&payee.key, draw), config)
+    }
+
+    fn terms_with(&self, payee: &Payee, salt: u64, config: &ClientConfig) -> ChannelTerms {
+        ChannelTerms {
             network_id: payee.network_id,
-            salt: self.fresh_salt(&payee.key, draw),
+            salt,
             client_key: self.key.verifying_key().to_bytes(),
             provider_key: payee.key,
             client: config.wallet,
             provider: payee.address,
             challenge_s: config.challenge_s.max(payee.challenge_s),
-        };
-        // Terms that a provider itself could not accept would make a channel that nobody can leave.
-        terms.check(config.network_id)?;
-        Ok(terms)
+        }
     }
 
     /// Writes a new channel down and asks the ledger for it.
