@@ -4,6 +4,7 @@ use ed25519_dalek::SigningKey;
 
 use crate::amount::Nano;
 use crate::channel::closing::Closing;
+use crate::channel::deposit::Deposit;
 use crate::channel::fault::Mismatch;
 use crate::channel::id::ChannelId;
 use crate::channel::ledger::ChannelState;
@@ -24,12 +25,7 @@ pub use crate::channel::closing::ClosingStep;
 pub struct Payer {
     terms: AgreedTerms,
     provider: NodeId,
-    /// What the ledger has shown deposited, and this node has asked for.
-    deposit: Nano,
-    /// The deposit with the top-ups that are under way.
-    asked: Nano,
-    /// Everything that this node ever asked the ledger to lock here: no word of the ledger makes the deposit more.
-    locked: Nano,
+    deposit: Deposit,
     /// The funding that the promise is for: the first that the ledger has shown.
     epoch: Option<u64>,
     cumulative: Nano,
@@ -76,9 +72,7 @@ impl Payer {
         Self {
             terms: terms.into(),
             provider,
-            deposit,
-            asked: deposit,
-            locked: deposit,
+            deposit: Deposit::opening(deposit),
             epoch: None,
             cumulative: Nano::ZERO,
             since_start: Nano::ZERO,
@@ -91,13 +85,11 @@ impl Payer {
     }
 
     /// Returns a channel read back from disk. What its vouchers promised stands: a voucher that was
-    /// written and perhaps sent counts as spent. (`CH-7`) The deposit is what the ledger had shown:
-    /// a top-up that was asked for may have been lost, and if it was not, the ledger will show it.
-    /// (`CH-3`)
+    /// written and perhaps sent counts as spent. (`CH-7`)
     #[must_use]
     pub fn restored(record: PayerRecord) -> Self {
         let mut payer = Self::opening(record.terms, record.provider, record.deposit);
-        payer.locked = record.locked;
+        payer.deposit = Deposit::restored(record.deposit, record.locked);
         payer.epoch = record.epoch;
         payer.unconfirmed = true;
         payer.cumulative = record.cumulative;
@@ -112,8 +104,8 @@ impl Payer {
         PayerRecord {
             terms: self.terms.clone(),
             provider: self.provider,
-            deposit: if self.is_open() { self.deposit } else { self.asked },
-            locked: self.locked,
+            deposit: if self.is_open() { self.deposit.shown() } else { self.deposit.asked() },
+            locked: self.deposit.locked(),
             epoch: self.epoch,
             cumulative: self.cumulative,
             closing: self.wants_rest,
@@ -171,7 +163,7 @@ impl Payer {
     /// Returns what can still be promised to new jobs.
     #[must_use]
     pub const fn headroom(&self) -> Nano {
-        self.asked.saturating_minus(self.cumulative).saturating_minus(self.reserved)
+        self.deposit.asked().saturating_minus(self.cumulative).saturating_minus(self.reserved)
     }
 
     /// Returns what the jobs that run on it may still cost.
@@ -184,25 +176,25 @@ impl Payer {
     /// included.
     #[must_use]
     pub const fn rest(&self) -> Nano {
-        self.locked.saturating_minus(self.cumulative)
+        self.deposit.locked().saturating_minus(self.cumulative)
     }
 
     /// Returns whether more was asked for on the deposit than the ledger has shown.
     #[must_use]
     pub fn is_being_topped_up(&self) -> bool {
-        self.asked > self.deposit
+        self.deposit.asked() > self.deposit.shown()
     }
 
     /// Returns whether what was asked for on the deposit covers every job that runs on it.
     #[must_use]
     pub fn is_covered(&self) -> bool {
-        self.cumulative.saturating_plus(self.reserved) <= self.asked
+        self.cumulative.saturating_plus(self.reserved) <= self.deposit.asked()
     }
 
     /// Returns what is missing for that.
     #[must_use]
     pub fn uncovered(&self) -> Nano {
-        self.cumulative.saturating_plus(self.reserved).saturating_minus(self.asked)
+        self.cumulative.saturating_plus(self.reserved).saturating_minus(self.deposit.asked())
     }
 
     /// Sets aside the most that a job can cost. (`CH-2`)
@@ -224,26 +216,19 @@ impl Payer {
 
     /// Asks for more on the deposit; the caller makes the ledger call.
     pub fn top_up(&mut self, amount: Nano) {
-        self.asked = self.asked.saturating_plus(amount);
-        self.locked = self.locked.saturating_plus(amount);
+        self.deposit.top_up(amount);
     }
 
     /// Takes off a top-up that came to nothing, but no other that is under way. One whose fate is
     /// unknown stays among what may be locked. (`CH-29`)
     pub fn top_up_failed(&mut self, amount: Nano, is_certain: bool) {
-        // What the ledger has shown is there, no matter who paid for it.
-        self.asked = self.asked.saturating_minus(amount).max(self.deposit);
-        if is_certain {
-            self.locked = self.locked.saturating_minus(amount).max(self.deposit);
-        }
+        self.deposit.top_up_failed(amount, is_certain);
     }
 
     /// Counts no longer on a part of the deposit that the ledger was never asked for, as far as nothing was promised out of it
     /// on credit.
     pub fn forgo(&mut self, amount: Nano) {
-        let amount = amount.min(self.asked.saturating_minus(self.cumulative));
-        self.asked = self.asked.saturating_minus(amount);
-        self.locked = self.locked.saturating_minus(amount);
+        self.deposit.forgo(amount, self.cumulative);
     }
 
     /// Promises `amount` more, out of what the job reserved. (`CH-3`)
@@ -251,8 +236,11 @@ impl Payer {
     /// # Errors
     /// [`InsufficientDeposit`] when the promise would pass the deposit; nothing changes then.
     pub fn owe(&mut self, amount: Nano) -> Result<(), InsufficientDeposit> {
-        let cumulative =
-            self.cumulative.plus(amount).filter(|sum| *sum <= self.asked).ok_or(InsufficientDeposit)?;
+        let cumulative = self
+            .cumulative
+            .plus(amount)
+            .filter(|sum| *sum <= self.deposit.asked())
+            .ok_or(InsufficientDeposit)?;
         self.cumulative = cumulative;
         self.since_start = self.since_start.saturating_plus(amount);
         self.reserved = self.reserved.saturating_minus(amount);
@@ -273,7 +261,7 @@ impl Payer {
     pub fn voucher(&self) -> Option<Voucher> {
         let epoch = self.epoch?;
         // While a top-up is under way the promise may be ahead of the ledger; a voucher may not.
-        let cumulative = self.cumulative.min(self.deposit);
+        let cumulative = self.cumulative.min(self.deposit.shown());
         (cumulative > Nano::ZERO).then_some(Voucher { account: self.account(), epoch, cumulative })
     }
 
@@ -294,8 +282,7 @@ impl Payer {
         }
         // One of an earlier funding is void: it says that the provider has none of this one.
         let mismatch = if voucher.epoch == known { self.signed(voucher.cumulative) } else { None };
-        // This client had locked what it signed for; a store from before a top-up knows of less.
-        self.locked = self.locked.max(self.cumulative);
+        self.deposit.promised(self.cumulative);
         self.unconfirmed = false;
         mismatch
     }
@@ -344,12 +331,7 @@ impl Payer {
             self.want_close();
             return observed;
         }
-        let deposit = state.deposit.min(self.locked);
-        if first || deposit > self.deposit {
-            observed.changed = true;
-            self.deposit = deposit;
-            self.asked = self.asked.max(deposit);
-        }
+        observed.changed |= self.deposit.observe(first, state.deposit);
         let before = core::mem::replace(&mut self.view.settled, state.settled);
         if state.settled > self.cumulative && state.settled > before {
             // Nothing is left to pay: either this is untrue, or vouchers exist that this node does not know.
