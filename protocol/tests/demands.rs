@@ -138,3 +138,13 @@ fn a_provider_that_sends_a_chunk_a_thousand_times_is_answered_once() {
     let text = testbed.outcome(1).text.clone();
     assert!(text.starts_with('x') && text.ends_with(" 38 39 "), "its order goes on elsewhere: {text}");
 }
+
+/// (CH-55)
+#[test]
+fn what_a_provider_says_a_thousand_times_of_a_job_that_is_over_is_answered_a_few_times() {
+    let (mut testbed, _) = alone_with_thief(5, Plan::Chatters(1_000));
+    testbed.run_to_end(MINUTE);
+    assert!(testbed.outcome(1).end.unwrap().is_ok());
+    let said = testbed.to_providers["sealed"];
+    assert!(said <= 8, "{said} words");
+}

@@ -229,7 +229,8 @@ impl LingeringJob {
                 self.give_up();
                 return;
             }
-            Err(_) => {}
+            // What says nothing asks for no answer.
+            Err(_) => return,
         }
         self.acknowledge(payments, identity, outbox);
     }

@@ -74,6 +74,8 @@ pub enum Plan {
     Demands(u32),
     /// It sends its first chunk so many times, each in a frame of its own.
     Copies(u32),
+    /// It answers well, and then sends its last chunk and a frame that says nothing, so many times each.
+    Chatters(u32),
     /// It takes the award, wants to see money, and says at once that there is none.
     NoMoney,
     /// It takes so many, calls the first one unpaid, and wants to see money for the others.
@@ -299,6 +301,7 @@ impl Thief {
                 return;
             }
             Plan::Tokens(count) | Plan::CountsLate(count) => vec![tokens(count)],
+            Plan::Chatters(times) => return self.chatters(now, job, &mut stream, times),
             Plan::Short(0) => vec![Content::End { finish: Finish::Stop }],
             Plan::Short(count) => vec![tokens(count), Content::End { finish: Finish::Stop }],
         };
@@ -342,10 +345,26 @@ impl Thief {
         self.send(to, ToClient::Refuse(Refuse::of(job, why)));
     }
 
+    fn chatters(&mut self, now: Time, job: JobId, stream: &mut AnswerStream, times: u32) {
+        let tokens = Content::Tokens { ids: (0..8).collect(), text: "x".into() };
+        let mut chunks = stream.content(now, &self.identity, tokens);
+        chunks.extend(stream.content(now, &self.identity, Content::End { finish: Finish::Stop }));
+        let last = FromProvider::Chunk(chunks.pop().unwrap());
+        chunks.into_iter().for_each(|chunk| self.say(job, &FromProvider::Chunk(chunk), false));
+        for _ in 0..times {
+            self.say(job, &last, true);
+            self.seals(job, &[0xff; 3], false);
+        }
+    }
+
     fn say(&mut self, job: JobId, said: &FromProvider, last: bool) {
+        self.seals(job, &codec::encode(said), last);
+    }
+
+    fn seals(&mut self, job: JobId, body: &[u8], last: bool) {
         let (to, _, secure, _) = self.jobs.get_mut(&job).unwrap();
         let to = *to;
-        let frame = secure.seal(&codec::encode(said), last).unwrap();
+        let frame = secure.seal(body, last).unwrap();
         let sealed = SealedFrame { job, nonce: frame.nonce, bytes: frame.bytes };
         self.send(to, ToClient::Sealed(sealed));
     }
