@@ -174,6 +174,8 @@ pub const SALTS_PER_PROVIDER: u32 = 1_024;
 /// Channels of each direction that are gone from the ledger and kept all the same, those with most at stake: an answer of the
 /// ledger can be untrue. (`CH-37`)
 pub const GONE_MAX: usize = 256;
+/// Channels that could not be opened, kept for what is owed on them: those with the most. (`CH-56`)
+pub const DEBTS_MAX: usize = 64;
 /// How long after a channel is gone the ledger is looked at again; the wait doubles from look to look.
 pub const GONE_LOOK: Span = Span::from_s(600);
 /// The longest wait between two such looks: a deposit that stands unseen waits no longer than this for its owner.

@@ -308,8 +308,8 @@ fn unpaid(report: &AnswerReport, coin: &CoinName) -> String {
         |held| format!("the wallet holds {}", coin.amount(Nano(held))),
     );
     format!(
-        "unpaid {}: the channel to its provider is not open, and {held}; it stays unpaid unless that channel opens, and a provider \
-         that is owed serves no more than its credit",
+        "unpaid {}: the channel to its provider is not open, and {held}; the next answer of that provider for which \
+         the wallet can open it pays this one too, and a provider that is owed serves no more than its credit",
         coin.amount(Nano(report.unpaid_nano))
     )
 }

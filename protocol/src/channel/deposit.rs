@@ -62,6 +62,16 @@ impl Deposit {
         self.locked = self.locked.saturating_minus(amount);
     }
 
+    /// Notes that the ledger is asked to open the channel.
+    pub(super) fn open(&mut self) {
+        self.locked = self.locked.max(self.asked);
+    }
+
+    /// Notes that an opening surely had no effect: what was promised out of it is owed all the same.
+    pub(super) const fn not_opened(&mut self, promised: Nano) {
+        *self = Self { shown: promised, asked: promised, locked: Nano::ZERO };
+    }
+
     /// Notes that this much was promised, which this client had locked: a store from before a top-up knows of less.
     pub(super) fn promised(&mut self, promised: Nano) {
         self.locked = self.locked.max(promised);

@@ -225,6 +225,22 @@ impl Payer {
         self.deposit.top_up_failed(amount, is_certain);
     }
 
+    /// Notes that the ledger is asked to open the channel.
+    pub fn open(&mut self) {
+        self.deposit.open();
+    }
+
+    /// Notes that an opening surely had no effect: nothing is locked, and what was served on credit is owed. (`CH-56`)
+    pub fn not_opened(&mut self) {
+        self.deposit.not_opened(self.cumulative);
+    }
+
+    /// Returns whether the ledger surely does not know the channel, which is kept for what is owed on it. (`CH-56`)
+    #[must_use]
+    pub fn is_debt(&self) -> bool {
+        !self.is_open() && self.deposit.locked() == Nano::ZERO
+    }
+
     /// Counts no longer on a part of the deposit that the ledger was never asked for, as far as nothing was promised out of it
     /// on credit.
     pub fn forgo(&mut self, amount: Nano) {

@@ -69,7 +69,8 @@ pub struct PayerRecord {
     pub provider: NodeId,
     /// What the ledger has shown deposited; before it has shown any, what the client deposits.
     pub deposit: Nano,
-    /// Everything that the client ever asked the ledger to lock in it, top-ups of unknown fate included.
+    /// Everything that the client ever asked the ledger to lock in it, top-ups of unknown fate included; zero where that surely had
+    /// no effect, and the channel is kept for what is owed on it. (`CH-56`)
     pub locked: Nano,
     /// Which funding, once the ledger has shown it.
     pub epoch: Option<u64>,

@@ -257,6 +257,11 @@ impl Client {
         self.shared.payments.channels()
     }
 
+    /// Returns what is owed to providers on channels that the wallet could not open: the next job with one pays it. (`CH-56`)
+    pub fn debts(&self) -> impl Iterator<Item = (NodeId, Nano)> {
+        self.shared.payments.debts()
+    }
+
     /// Returns whether a channel to this provider can be opened with this deposit. (`CH-27`)
     ///
     /// # Errors
@@ -269,7 +274,10 @@ impl Client {
     /// payee.
     #[must_use]
     pub fn channel_to(&self, provider: NodeId, payee: &Payee) -> Option<ChannelId> {
-        self.shared.payments.channel_to(provider, payee)
+        self.shared
+            .payments
+            .channel_to(provider, payee)
+            .filter(|account| !self.shared.payments.is_debt(account))
     }
 }
 
@@ -325,8 +333,12 @@ impl Client {
     fn open(&mut self, now: Time, provider: NodeId, payee: &Payee, deposit: Nano) {
         let SharedState { payments, config, outbox, entropy, .. } = &mut self.shared;
         let draw = entropy.number();
-        if payments.channel_to(provider, payee).is_none() && payments.may_open(payee, deposit, config).is_ok()
-        {
+        if payments.may_open(payee, deposit, config).is_err() {
+            return;
+        }
+        if let Some(account) = payments.channel_to(provider, payee) {
+            payments.open_debt(now, &account, deposit, outbox);
+        } else {
             let terms = payments.agree(payee, draw, config);
             payments.open(now, Payer::opening(terms, provider, deposit), outbox);
         }

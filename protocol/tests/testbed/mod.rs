@@ -189,6 +189,11 @@ impl Testbed {
         id
     }
 
+    /// Coins come to the wallet of a client.
+    pub fn fund(&mut self, client: NodeId, coins: Nano) {
+        self.chain.fund(self.clients[&client].wallet.hash, coins);
+    }
+
     pub fn provider(&mut self, number: u64, price: Price, token_us: u64) -> NodeId {
         self.provider_with(ProviderConfig::for_tests(number), price, token_us)
     }

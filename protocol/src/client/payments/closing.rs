@@ -20,6 +20,7 @@ use super::channel::Channel;
 impl Payments {
     /// Begins to close every channel, so that its rest comes back, also those that are gone and may be shown again.
     pub(in crate::client) fn close_all(&mut self, now: Time, outbox: &mut Outbox) {
+        self.forget_debts(outbox);
         for (account, channel) in self.channels.iter_mut() {
             channel.payer.want_close();
             channel.persist(outbox);
@@ -30,6 +31,9 @@ impl Payments {
 
     /// Begins to close one channel, so that its rest comes back.
     pub(in crate::client) fn close(&mut self, now: Time, account: &ChannelId, outbox: &mut Outbox) {
+        if self.forgets_debt(account, outbox) {
+            return;
+        }
         if let Some(channel) = self.channel(account) {
             channel.payer.want_close();
             channel.persist(outbox);

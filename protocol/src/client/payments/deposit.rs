@@ -174,6 +174,7 @@ impl Payments {
         if channel.payer.is_usable() && channel.opening_deposit() > Nano::ZERO && !asked_lately {
             channel.recorded = true;
             channel.asked_at = Some(now);
+            channel.payer.open();
             channel.persist(outbox);
             channel.open(outbox);
             self.proposed.remove(account);

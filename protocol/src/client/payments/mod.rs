@@ -6,6 +6,7 @@
 
 mod channel;
 mod closing;
+mod debts;
 mod deposit;
 mod needs;
 mod news;
@@ -67,14 +68,14 @@ impl Payments {
             match record {
                 Record::Payer(record) => {
                     let mut channel = Channel::new(Payer::restored(record), None);
-                    channel.maybe_sent = !channel.payer.is_open();
+                    channel.maybe_sent = !channel.payer.is_open() && !channel.payer.is_debt();
                     if channel.payer.terms().client_key != key.verifying_key().to_bytes() {
                         // Nothing can be signed on it, not even a close. It stays on disk for the key
                         // that can.
                         channel.announce(ChannelChange::Mismatch(Mismatch::Key), outbox);
                         continue;
                     }
-                    if !channel.payer.is_gone() {
+                    if !channel.payer.is_gone() && !channel.payer.is_debt() {
                         outbox.call(LedgerCall::Watch { account: channel.payer.account() });
                     }
                     channels.insert(channel.payer.account(), Box::new(channel));
@@ -99,7 +100,7 @@ impl Payments {
     /// Returns every channel that the ledger may know, except those that it has shown to be gone.
     pub(in crate::client) fn channels(&self) -> impl Iterator<Item = &Payer> {
         let recorded = self.channels.values().filter(|channel| channel.recorded);
-        recorded.map(|channel| &channel.payer).filter(|payer| !payer.is_gone())
+        recorded.map(|channel| &channel.payer).filter(|payer| !payer.is_gone() && !payer.is_debt())
     }
 
     /// Returns the account of the channel that jobs of this provider are paid on.

@@ -5,7 +5,6 @@ use crate::channel::fault::PaymentFault;
 use crate::channel::id::ChannelId;
 use crate::channel::ledger::{ChannelState, LedgerEvent, LedgerFault};
 use crate::channel::pay::Payer;
-use crate::channel::record::Record;
 use crate::io::ChannelChange;
 use crate::limits;
 use crate::outbox::Outbox;
@@ -117,8 +116,8 @@ impl Payments {
         channel.maybe_sent |= !why.is_certain();
         // Only a deposit that surely never left is forgotten. (`CH-29`)
         if !channel.maybe_sent {
-            outbox.persist(Record::ChannelGone { account });
-            self.channels.remove(&account);
+            channel.payer.not_opened();
+            self.keep_debt(&account, outbox);
         }
         Some(match why {
             LedgerFault::Funds { missing } => {

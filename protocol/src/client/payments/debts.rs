@@ -1,0 +1,79 @@
+//! Channels that the wallet could not open, kept for what was served on credit before: the next job with the provider opens them, and
+//! its voucher pays for both. (`CH-56`)
+
+use crate::amount::Nano;
+use crate::channel::id::ChannelId;
+use crate::channel::pay::Payer;
+use crate::channel::record::Record;
+use crate::ident::NodeId;
+use crate::limits;
+use crate::outbox::Outbox;
+use crate::time::Time;
+
+use super::Payments;
+
+impl Payments {
+    /// Returns what is owed to providers on channels that could not be opened.
+    pub(in crate::client) fn debts(&self) -> impl Iterator<Item = (NodeId, Nano)> {
+        self.indebted().map(|payer| (payer.provider(), payer.cumulative()))
+    }
+
+    fn indebted(&self) -> impl Iterator<Item = &Payer> {
+        let recorded = self.channels.values().filter(|channel| channel.recorded);
+        recorded.map(|channel| &channel.payer).filter(|payer| payer.is_debt())
+    }
+
+    /// Returns whether a channel is kept for what is owed on it alone.
+    pub(in crate::client) fn is_debt(&self, account: &ChannelId) -> bool {
+        self.channels.get(account).is_some_and(|channel| channel.recorded && channel.payer.is_debt())
+    }
+
+    /// Keeps a channel that could not be opened, if anything is owed on it. Of more than [`limits::DEBTS_MAX`] the least is forgotten.
+    pub(super) fn keep_debt(&mut self, account: &ChannelId, outbox: &mut Outbox) {
+        let Some(channel) = self.channel(account) else { return };
+        if channel.payer.cumulative() == Nano::ZERO {
+            self.forgets_debt(account, outbox);
+            return;
+        }
+        channel.persist(outbox);
+        if self.indebted().count() > limits::DEBTS_MAX {
+            let least = self.indebted().min_by_key(|payer| (payer.cumulative(), payer.account()));
+            if let Some(account) = least.map(Payer::account) {
+                self.forgets_debt(&account, outbox);
+            }
+        }
+    }
+
+    /// Asks the ledger once more for such a channel, with this deposit beside what is owed, because the user says so. Does nothing to
+    /// another.
+    pub(in crate::client) fn open_debt(
+        &mut self,
+        now: Time,
+        account: &ChannelId,
+        deposit: Nano,
+        outbox: &mut Outbox,
+    ) {
+        if let Some(channel) = self.channel(account).filter(|channel| channel.payer.is_debt()) {
+            channel.payer.top_up(deposit);
+            self.fund(now, account, false, outbox);
+        }
+    }
+
+    /// Forgets a channel, if it is kept for what is owed on it alone. Returns whether it is.
+    pub(super) fn forgets_debt(&mut self, account: &ChannelId, outbox: &mut Outbox) -> bool {
+        let is_debt = self.is_debt(account);
+        if is_debt {
+            outbox.persist(Record::ChannelGone { account: *account });
+            self.channels.remove(account);
+        }
+        is_debt
+    }
+
+    /// Forgets all of them.
+    pub(super) fn forget_debts(&mut self, outbox: &mut Outbox) {
+        let debts: Vec<ChannelId> = self.indebted().map(Payer::account).collect();
+        for account in debts {
+            self.forgets_debt(&account, outbox);
+        }
+    }
+}
