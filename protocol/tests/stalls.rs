@@ -10,7 +10,7 @@ use bombyx_protocol::ident::Prefix;
 use bombyx_protocol::io::{Command, Failure};
 use bombyx_protocol::market::topic::Topic;
 use bombyx_protocol::time::Span;
-use bombyx_protocol::work::order::Order;
+use bombyx_protocol::work::order::{Order, OrderId};
 use testbed::scene::{COIN, FAIR, MINUTE, ends, scene};
 use testbed::thief::{Plan, Thief};
 use testbed::{CALM, Testbed, ceiling, chat, price};
@@ -18,7 +18,7 @@ use testbed::{CALM, Testbed, ceiling, chat, price};
 /// (MK-31) A job that is served between two is no licence for the next.
 #[test]
 fn a_seller_that_lets_every_other_job_wait_is_left_alone() {
-    for leases in [false, true] {
+    for leases in [true, false] {
         let mut testbed = Testbed::new(5, CALM);
         let config = ClientConfig { leases, ..ClientConfig::for_tests(5) };
         let client = testbed.client_with(config, COIN);
@@ -66,7 +66,7 @@ fn sellers_that_a_client_loads_beyond_its_own_deadlines_are_asked_again() {
 /// (MK-15, MK-45) Awards for which others have taken the room meanwhile are given back.
 #[test]
 fn orders_that_find_no_room_in_their_channel_mark_no_honest_client() {
-    for leases in [false, true] {
+    for leases in [true, false] {
         let most = Nano(3 * ceiling(price(FAIR), &chat("count for me", 100)).0);
         let mut testbed = Testbed::new(2, CALM);
         testbed.slots = 64;
@@ -166,5 +166,38 @@ fn asks_of_those_that_never_bid_keep_no_order_waiting_until_its_deadline() {
         assert_eq!(testbed.outcome(1).end.unwrap().unwrap_err().0, Failure::NoSeller { others: 0 });
         let took = testbed.now.since(began);
         assert!(took < Span::from_s(most_s), "{took:?}");
+    }
+}
+
+/// (MK-15, MK-45) By their user, or by their deadline: the answer to an award takes 120 ms.
+#[test]
+fn orders_that_end_while_their_award_is_out_mark_no_honest_client() {
+    let mut awarded_after = MINUTE;
+    for is_cancelled in [true, false] {
+        let mut testbed = Testbed::new(5, CALM);
+        testbed.slots = 16;
+        let client = testbed.client(1, COIN);
+        let provider = testbed.provider(1, price(FAIR), 1_000);
+        testbed.slow_us.insert(provider, 60_000);
+        assert!(ends(&mut testbed, client, 100, chat("hello there", 8)));
+        // No session is kept any more.
+        testbed.kill(client);
+        testbed.restart(client);
+        testbed.run(Span::from_s(2), |_| false);
+        let (began, deadline) = (testbed.now, Span::from_ms(awarded_after.as_ms() + 50));
+        for id in 1..=8 {
+            testbed.order(client, id, chat("hello there", 8), COIN, deadline);
+        }
+        testbed.run(MINUTE, |testbed| testbed.to_providers["award"] == 9);
+        awarded_after = testbed.now.since(began);
+        if is_cancelled {
+            (1..=8).for_each(|id| testbed.command(client, Command::Cancel(OrderId(id))));
+        }
+        testbed.run(Span::from_s(8), |_| false);
+        assert!((1..=8).all(|id| testbed.outcome(id).end.is_some_and(|end| end.is_err())));
+        assert!(testbed.faults.is_empty(), "cancelled {is_cancelled}: {:?}", testbed.faults);
+        assert!(testbed.crowds.is_empty(), "cancelled {is_cancelled}: {:?}", testbed.crowds);
+        assert!(ends(&mut testbed, client, 9, chat("hello there", 8)));
+        assert!(testbed.outcome(9).failed_over.is_empty(), "cancelled {is_cancelled}");
     }
 }

@@ -6,12 +6,13 @@ use crate::limits;
 use crate::market::auction::Candidate;
 use crate::outbox::Outbox;
 use crate::session::{Initiator, prologue};
+use crate::table::Table;
 use crate::time::Time;
 use crate::wire::extension::Extensions;
-use crate::wire::message::{Award, ToProvider};
+use crate::wire::message::{Accept, Award, ToProvider};
 use crate::work::order::JobId;
 
-use super::attempt::Next;
+use super::attempt::{Next, OpenSession};
 use super::shared::SharedState;
 
 /// An award whose answer is awaited.
@@ -86,5 +87,31 @@ impl PendingAward {
         self.repeat_at = self.until;
         outbox.send_to_provider(self.provider(), ToProvider::Award(self.award.clone()));
         Next::Stay
+    }
+}
+
+/// Awards that were out when their orders ended or went elsewhere: who takes one all the same is given the job back. (`MK-45`)
+#[derive(Debug, Default)]
+pub(super) struct AbandonedAwards(Table<JobId, Box<PendingAward>>);
+
+impl AbandonedAwards {
+    pub(super) fn insert(&mut self, now: Time, award: Box<PendingAward>) {
+        self.0.retain(|_, other| now < other.until + limits::LINGER);
+        if self.0.len() < limits::JOBS_MAX {
+            self.0.insert(award.job(), award);
+        }
+    }
+
+    /// Gives the job of one back that its provider has taken.
+    pub(super) fn on_accept(&mut self, from: NodeId, accept: &Accept, outbox: &mut Outbox) {
+        let job = accept.job;
+        if self.0.get(&job).is_none_or(|award| award.provider() != from) {
+            return;
+        }
+        let Some(award) = self.0.remove(&job) else { return };
+        let PendingAward { candidate, initiator, .. } = *award;
+        if let Ok(secure) = initiator.finish(&accept.handshake) {
+            OpenSession { job, candidate, secure, opening: None, recounted: false }.give_back(outbox);
+        }
     }
 }

@@ -157,7 +157,7 @@ impl Client {
     fn finish(&mut self, now: Time, id: OrderId, finish: Finish) {
         let Some(ActiveOrder { mut progress, phase }) = self.orders.remove(&id) else { return };
         progress.bill.finish = Some(finish);
-        if let Some(mut attempt) = phase.into_attempt() {
+        if let Some(mut attempt) = self.leave_phase(now, phase) {
             if let Some(secret) = attempt.secure.take_kept() {
                 self.shared.kept.keep(now, &attempt.candidate, attempt.job, secret);
             }
@@ -183,7 +183,10 @@ impl Client {
     pub(super) fn fail_over(&mut self, now: Time, id: OrderId, why: Failure) {
         let Some(ActiveOrder { progress, phase }) = self.orders.remove(&id) else { return };
         match Conduct::of(now, &phase) {
-            Some(conduct) => self.go_elsewhere(now, id, progress, &conduct, phase.into_attempt(), why),
+            Some(conduct) => {
+                let attempt = self.leave_phase(now, phase);
+                self.go_elsewhere(now, id, progress, &conduct, attempt, why);
+            }
             None => self.conclude(id, progress, Err(why)),
         }
     }
@@ -250,7 +253,7 @@ impl Client {
         } else {
             why
         };
-        if let Some(attempt) = phase.into_attempt() {
+        if let Some(attempt) = self.leave_phase(now, phase) {
             let job = attempt.job;
             let unpaid = self.leave(now, attempt, pays);
             progress.bill.unpaid = progress.bill.unpaid.saturating_plus(unpaid);
@@ -262,6 +265,18 @@ impl Client {
             }
         }
         self.conclude(id, progress, Err(why));
+    }
+
+    /// Leaves a phase. Returns its attempt, if it is one. An award that is out is given back once it is taken.
+    fn leave_phase(&mut self, now: Time, phase: Phase) -> Option<Box<Attempt>> {
+        match phase {
+            Phase::Award(award) => {
+                self.abandoned.insert(now, award);
+                None
+            }
+            Phase::Attempt(attempt) => Some(attempt),
+            Phase::Pause(_) | Phase::Auction(_) => None,
+        }
     }
 
     /// Leaves a job: it lingers until its provider has heard the last acknowledgement. Returns what it came to, if no voucher

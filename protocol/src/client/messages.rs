@@ -64,7 +64,9 @@ impl Client {
     }
 
     fn on_accept(&mut self, now: Time, from: NodeId, accept: &Accept) {
-        let Some((id, active)) = self.orders.by_job(&accept.job) else { return };
+        let Some((id, active)) = self.orders.by_job(&accept.job) else {
+            return self.abandoned.on_accept(from, accept, &mut self.shared.outbox);
+        };
         if active.job() != Some((accept.job, from)) {
             return;
         }

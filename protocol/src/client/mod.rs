@@ -134,6 +134,7 @@ use crate::wire::message::Message;
 use crate::work::order::{ModelId, Order, OrderFault, OrderId, Tier};
 
 use appointments::Appointments;
+use award::AbandonedAwards;
 use kept::KeptSessions;
 use lingering::LingeringJobs;
 use memory::Memory;
@@ -151,6 +152,8 @@ pub struct Client {
     orders: Orders,
     /// Jobs that are over for the user, and not yet for the provider.
     lingering: LingeringJobs,
+    /// Awards that nobody waits for any more.
+    abandoned: AbandonedAwards,
     /// What all orders share.
     shared: SharedState,
     /// Models whose providers were asked for offers.
@@ -214,6 +217,7 @@ impl Client {
         Self {
             orders: Orders::default(),
             lingering: LingeringJobs::default(),
+            abandoned: AbandonedAwards::default(),
             shared,
             seeks: Seeks::default(),
         }

@@ -115,14 +115,6 @@ impl Phase {
         let begins_at = attempt.begins_at?;
         Some(progress.room_at(now, begins_at, &attempt.candidate.bid, memory))
     }
-
-    /// Returns the attempt, if there is one.
-    pub(super) fn into_attempt(self) -> Option<Box<Attempt>> {
-        match self {
-            Self::Attempt(attempt) => Some(attempt),
-            Self::Pause(_) | Self::Auction(_) | Self::Award(_) => None,
-        }
-    }
 }
 
 impl Progress {
