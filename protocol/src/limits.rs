@@ -364,6 +364,8 @@ pub const PREFIX_FAILURES: u8 = 3;
 /// Refusals and empty answers in a row of one that never served that count as a failure: overbooked newcomers refuse
 /// now and then.
 pub const REFUSALS_A_FAILURE: u8 = 3;
+/// Times in a row that a provider may be too slow for one order of a client while it works on others of it. (`MK-31`)
+pub const SLOW_WHILE_IT_GIVES: u8 = 4;
 /// How long after anything of use came from a provider it counts as at work for this client, so that it may well be full. (`MK-31`)
 pub const GIVES: Span = Span::from_s(10);
 /// Orders of a client for a model for each one that may go to somebody else than the best bidder. (`MK-33`)

@@ -39,6 +39,36 @@ fn a_seller_that_lets_every_other_job_wait_is_left_alone() {
     }
 }
 
+/// (MK-31) The others are told that they wait, or nothing; it may have served before.
+#[test]
+fn a_seller_that_gives_one_order_a_token_now_and_then_may_not_let_all_others_wait() {
+    for (is_told, good_jobs) in [(true, 0), (true, 3), (false, 0), (false, 3)] {
+        let mut testbed = Testbed::new(5, CALM);
+        let client = testbed.client(5, Nano(200 * COIN.0));
+        let mut thief = Thief::new(100, Plan::Trickles(is_told), price(FAIR / 4));
+        (thief.good_jobs, thief.start_ms) = (good_jobs, 3_000);
+        testbed.thief(thief, None);
+        (1..=u64::from(good_jobs))
+            .for_each(|id| assert!(ends(&mut testbed, client, id, chat("hello there", 8))));
+        testbed.order(client, 10, chat("a long one", 4_000), Nano(20 * COIN.0), Span::from_s(3_600));
+        testbed.run(Span::from_s(2), |_| false);
+        (1..=3).for_each(|number| {
+            testbed.provider(number, price(FAIR), 1_000);
+        });
+        let mut failed = 0;
+        for id in 11..=40 {
+            testbed.order(client, id, chat("hello there", 8), COIN, Span::from_s(10));
+            testbed.run(MINUTE, |testbed| testbed.outcome(id).end.is_some());
+            failed += usize::from(testbed.outcome(id).end.unwrap().is_err());
+            testbed.run(Span::from_s(1), |_| false);
+        }
+        assert!(
+            (1..=5).contains(&failed),
+            "{failed} of 30 orders, told {is_told}, {good_jobs} good jobs before"
+        );
+    }
+}
+
 /// (MK-31, CH-31) Four rounds of more orders than two slow sellers can serve in their time: nobody is to blame but the client, and none
 /// of the channels on which others are served is asked back.
 #[test]

@@ -15,8 +15,9 @@ pub(super) struct KnownProvider {
     /// Awards in a row that it refused, or answered with nothing, before it ever served or failed.
     pub(super) refusals: u8,
     pub(super) chance: SecondChance,
-    /// When a job was last found to wait for its turn still at its order's deadline, since the provider has served well
-    /// so often that a failure would be taken off.
+    /// How often it was too slow in a row: each good job that takes a failure off takes one off here.
+    pub(super) slow: u8,
+    /// When that was last.
     pub(super) slow_at: Option<Time>,
     /// When anything of use last came from it, for any order.
     pub(super) gave_at: Option<Time>,
@@ -24,7 +25,14 @@ pub(super) struct KnownProvider {
 
 impl KnownProvider {
     pub(super) fn new(reputation: Reputation) -> Self {
-        Self { reputation, refusals: 0, chance: SecondChance::default(), slow_at: None, gave_at: None }
+        Self {
+            reputation,
+            refusals: 0,
+            chance: SecondChance::default(),
+            slow: 0,
+            slow_at: None,
+            gave_at: None,
+        }
     }
 
     /// Returns how many failures still count: each whole day without another takes one off.

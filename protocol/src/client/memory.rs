@@ -195,12 +195,14 @@ impl Memory {
         let reputation = &mut known.reputation;
         reputation.prefix = prefix;
         reputation.good = reputation.good.saturating_add(1);
-        reputation.level = reputation.level.saturating_add(1);
+        // At the top it goes on by as many as take a failure off.
+        reputation.level =
+            reputation.level.checked_add(1).unwrap_or(u8::MAX - (limits::GOOD_JOBS_A_FAILURE - 1));
         if let Some(timing) = service.timing {
             *reputation = timed(*reputation, model, timing);
         }
         if reputation.level.is_multiple_of(limits::GOOD_JOBS_A_FAILURE) {
-            known.slow_at = None;
+            known.slow = known.slow.saturating_sub(1);
             reputation.failures = reputation.failures.saturating_sub(1);
         }
         if *reputation != before {
@@ -240,26 +242,33 @@ impl Memory {
         outbox.persist(Record::Reputation(*reputation));
     }
 
-    /// Remembers that a job which `began` then still waited for its turn at its order's deadline, by its provider's word: that time
-    /// counts as what reading takes. Returns whether it is a failure, as it was so before and no three jobs in a row were
-    /// served since: a word is free. (`MK-31`)
-    pub(super) fn waited(
+    /// Remembers that nothing of a job which `began` then had come at its order's deadline, as its provider said that it waits for
+    /// its turn, or was at work for others of this client's orders. Returns whether it is a failure, as it was so too often in a
+    /// row: words and single tokens are free. What it took counts as what reading takes. (`MK-31`)
+    pub(super) fn was_slow(
         &mut self,
         now: Time,
         began: Time,
         provider: &NodeId,
         model: ModelId,
-        timing: Timing,
+        timing: Option<Timing>,
         outbox: &mut Outbox,
     ) -> bool {
+        let most = if self.has_given(provider, began) { limits::SLOW_WHILE_IT_GIVES } else { 1 };
         let Some(known) = self.known.get_mut(provider) else { return true };
-        if let Some(slow_at) = known.slow_at {
-            // Those that waited at the same time waited in one line.
-            return began > slow_at;
+        // Those that waited at the same time waited in one line.
+        if known.slow_at.is_some_and(|slow_at| began <= slow_at) {
+            return false;
         }
+        if known.slow >= most {
+            return true;
+        }
+        known.slow = known.slow.saturating_add(1);
         known.slow_at = Some(now);
-        known.reputation = timed(known.reputation, model, timing);
-        outbox.persist(Record::Reputation(known.reputation));
+        if let Some(timing) = timing {
+            known.reputation = timed(known.reputation, model, timing);
+            outbox.persist(Record::Reputation(known.reputation));
+        }
         false
     }
 
@@ -364,5 +373,18 @@ mod tests {
         assert_eq!(memory.known.get(&BUSY).map(|known| known.reputation.failures), Some(1));
         memory.failed(Time(0), Time(0), BUSY, PREFIX, MODEL, &mut outbox);
         assert_eq!(place(&memory), Place::Barred);
+    }
+
+    /// (`MK-31`) Also of one that has served more often than is counted.
+    #[test]
+    fn each_third_good_job_excuses_slowness_once() {
+        let (mut memory, mut outbox) = (Memory::restored(1_000, &[]), Outbox::default());
+        let service =
+            Service { model: MODEL, won: None, output_log2: 6, output_tokens: 8, units: 1, timing: None };
+        for good in 1..=600_u64 {
+            memory.served(Time(good), BUSY, PREFIX, &service, &mut outbox);
+            let is_failure = memory.was_slow(Time(good), Time(good), &BUSY, MODEL, None, &mut outbox);
+            assert_eq!(is_failure, !good.is_multiple_of(3) && good > 1, "{good}");
+        }
     }
 }

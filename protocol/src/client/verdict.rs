@@ -29,9 +29,9 @@ use super::shared::SharedState;
 enum Blame {
     /// The provider's: it failed.
     Provider,
-    /// The provider's, which has served before or works on others of this client's jobs, and says that this one waits for its turn: it
-    /// is slower than it promised.
-    Slow(Timing),
+    /// The provider's, which worked on others of this client's jobs meanwhile, or has served before and says that this one waits for
+    /// its turn: it is slower than it promised. With what it took, where it says so.
+    Slow(Option<Timing>),
     /// It did not want the job.
     Refused,
     /// The user's, this node's, or the ledger's.
@@ -116,10 +116,10 @@ fn blame(why: Failure, conduct: &Conduct, proven: bool, has_given: bool) -> Blam
         Failure::Refused(refusal) if refusal.is_final() => Blame::Nobody,
         Failure::Refused(_) => Blame::Refused,
         // A deadline is the user's own, unless nothing at all came in more than the time that was promised.
-        // Where it has worked on others of this client's jobs meanwhile, it was these that were in the way.
+        // Where it has worked on others of this client's jobs meanwhile, it may be these that were in the way.
         Failure::Deadline if !conduct.delivered && conduct.is_late => {
-            let instead = if has_given { Blame::Nobody } else { Blame::Provider };
-            conduct.waiting.filter(|_| proven || has_given).map_or(instead, Blame::Slow)
+            let is_excused = has_given || proven && conduct.waiting.is_some();
+            if is_excused { Blame::Slow(conduct.waiting) } else { Blame::Provider }
         }
         Failure::Deadline
         | Failure::Cancelled
@@ -245,8 +245,7 @@ impl SharedState {
         let has_given = self.memory.has_given(&provider, began);
         let mut blame = blame(why, conduct, self.memory.level(&provider) > 0, has_given);
         if let Blame::Slow(timing) = blame
-            && self.memory.waited(now, began, &provider, model, timing, &mut self.outbox)
-            && !has_given
+            && self.memory.was_slow(now, began, &provider, model, timing, &mut self.outbox)
         {
             blame = Blame::Provider;
         }

@@ -76,6 +76,8 @@ pub enum Plan {
     Copies(u32),
     /// It answers well, and then sends its last chunk and a frame that says nothing, so many times each.
     Chatters(u32),
+    /// One job at a time gets a token each three seconds. The others are told that they wait (true), or nothing.
+    Trickles(bool),
     /// It takes the award, wants to see money, and says at once that there is none.
     NoMoney,
     /// It takes so many, calls the first one unpaid, and wants to see money for the others.
@@ -107,6 +109,8 @@ pub struct Thief {
     /// Every other job is good.
     pub alternates: bool,
     flips: u32,
+    /// The job that gets a token now and then.
+    trickle: Option<(JobId, AnswerStream)>,
     /// What it asks, if it answers seeks.
     pub ask: Option<Price>,
     told: u32,
@@ -131,6 +135,7 @@ impl Thief {
             good_jobs: 0,
             alternates: false,
             flips: 0,
+            trickle: None,
             ask: None,
             told: 0,
             is_patient: true,
@@ -173,11 +178,28 @@ impl Thief {
     /// Says of every job that it is alive.
     fn word(&mut self, now: Time) {
         self.told += 1;
-        let (start_ms, read) = if self.plan == Plan::Waits { (1, 0) } else { (0, self.told) };
-        for job in self.jobs.keys().copied().collect::<Vec<_>>() {
+        self.word_at = now + WORD_EVERY;
+        if self.told.is_multiple_of(8) {
+            self.trickle(now);
+        }
+        if self.plan == Plan::Trickles(false) {
+            return;
+        }
+        let (start_ms, read) = if self.plan == Plan::Reads { (0, self.told) } else { (1, 0) };
+        let trickle = self.trickle.as_ref().map(|(job, _)| *job);
+        for job in self.jobs.keys().copied().filter(|job| Some(*job) != trickle).collect::<Vec<_>>() {
             self.say(job, &FromProvider::Progress(WorkProgress { start_ms, read }), false);
         }
-        self.word_at = now + WORD_EVERY;
+    }
+
+    /// Gives the job that has its turn a token.
+    fn trickle(&mut self, now: Time) {
+        let Some((job, stream)) = &mut self.trickle else { return };
+        let job = *job;
+        let mut chunks =
+            stream.content(now, &self.identity, Content::Tokens { ids: vec![7], text: "x".into() });
+        chunks.extend(stream.sign_now(now, &self.identity));
+        chunks.into_iter().for_each(|chunk| self.say(job, &FromProvider::Chunk(chunk), false));
     }
 
     fn called(&mut self, call: &Call) {
@@ -251,6 +273,11 @@ impl Thief {
         let contents = match plan {
             Plan::Deaf | Plan::Mute | Plan::Busy | Plan::Silent | Plan::Declines(_) => return,
             Plan::Waits | Plan::Reads => return self.word(now),
+            Plan::Trickles(_) if self.trickle.is_some() => return,
+            Plan::Trickles(_) => {
+                (self.trickle, self.word_at) = (Some((job, stream)), now + WORD_EVERY);
+                return self.trickle(now);
+            }
             Plan::Refuses(why) => {
                 let (to, ..) = self.jobs[&job];
                 return self.send(to, ToClient::Refuse(Refuse::of(job, why)));
@@ -392,6 +419,9 @@ impl Machine for Thief {
                     match codec::decode_sealed(&opened.body) {
                         Ok(FromClient::Work(work)) => self.worked(now, frame.job, &work.task, work.input),
                         Ok(FromClient::Ack(_)) => self.acked(frame.job),
+                        Ok(FromClient::Cancel(_)) => {
+                            self.trickle.take_if(|(job, _)| *job == frame.job);
+                        }
                         _ => {}
                     }
                 }
