@@ -7,6 +7,7 @@ use bombyx_protocol::Preferences;
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::client::ClientConfig;
 use bombyx_protocol::ident::{NodeId, Prefix};
+use bombyx_protocol::io::Failure;
 use bombyx_protocol::time::Span;
 use bombyx_protocol::wire::message::Refusal;
 use bombyx_protocol::work::order::Order;
@@ -76,22 +77,44 @@ fn two_that_have_served_and_decline_end_no_call_before_a_stranger_has_bid() {
     }
 }
 
-/// (MK-47) It is started again, say.
+/// (MK-47) It is started again, say. One that has served declines, a stranger, or two.
 #[test]
-fn one_stranger_that_declines_ends_no_order_whose_only_seller_is_away_for_a_moment() {
-    for away_ms in [500, 1_500, 2_000] {
+fn those_that_decline_end_no_order_whose_only_other_seller_is_away_for_a_moment() {
+    for (liars, good_jobs, away_ms) in [(1, 0, 500), (1, 0, 2_000), (1, 1, 500), (1, 1, 2_000), (2, 0, 2_000)]
+    {
         let (mut testbed, client) = market();
         let honest = testbed.provider(1, price(FAIR), 1_000);
-        let liar = Thief::new(100, Plan::Declines(Refusal::BadConversation), price(FAIR / 4));
-        testbed.thief(liar, Some(Prefix::of_ipv4([10, 9, 0, 1])));
+        for number in 0..liars {
+            let mut liar =
+                Thief::new(100 + number, Plan::Declines(Refusal::BadConversation), price(FAIR / 4));
+            liar.good_jobs = good_jobs;
+            let liar = testbed.thief(liar, Some(Prefix::of_ipv4([10, 9, number, 1])));
+            assert_eq!(is_answered(&mut testbed, client, 10 + u64::from(number), only(liar)), good_jobs > 0);
+        }
         assert!(is_answered(&mut testbed, client, 1, order(chat("hello there", 8), COIN, MINUTE)));
         testbed.set_cut(honest, true);
         testbed.order(client, 2, chat("hello there", 8), COIN, MINUTE);
         testbed.run(Span::from_ms(away_ms), |_| false);
         testbed.set_cut(honest, false);
         testbed.run(MINUTE, |testbed| testbed.outcome(2).end.is_some());
-        assert!(testbed.outcome(2).end.unwrap().is_ok(), "{away_ms} ms: {:?}", testbed.outcome(2).end);
+        let end = testbed.outcome(2).end.unwrap();
+        assert!(end.is_ok(), "{liars} liars of {good_jobs} jobs, {away_ms} ms: {end:?}");
     }
+}
+
+/// (MK-47) It was known to sell a moment ago, and nobody is there.
+#[test]
+fn a_decline_is_believed_in_time_where_the_only_other_seller_never_comes_back() {
+    let (mut testbed, client) = market();
+    let honest = testbed.provider(1, price(FAIR), 1_000);
+    let liar = Thief::new(100, Plan::Declines(Refusal::BadConversation), price(FAIR / 4));
+    testbed.thief(liar, None);
+    assert!(is_answered(&mut testbed, client, 1, order(chat("hello there", 8), COIN, MINUTE)));
+    testbed.set_cut(honest, true);
+    testbed.order(client, 2, chat("hello there", 8), COIN, MINUTE);
+    testbed.run(Span::from_s(8), |testbed| testbed.outcome(2).end.is_some());
+    let end = testbed.outcome(2).end.unwrap();
+    assert!(matches!(end, Err((Failure::Refused(Refusal::BadConversation), _))), "{end:?}");
 }
 
 /// (MK-49) A context into which the task fits, one token less than the task, and a small one.

@@ -68,14 +68,11 @@ impl Refusals {
     }
 
     /// Notes that nobody has bid for a call to everybody but those that refuse, of which these did not bid. Returns whether they are
-    /// believed: so it was before, or those that have served say so; strangers of one prefix alone only once it `is_late`.
+    /// believed: so it was before and it `is_late` for whoever else sells, or two prefixes that have served say so.
     pub(super) fn nobody_else_bids(&mut self, declined: &[Statement], is_late: bool) -> bool {
         self.calls = self.calls.saturating_add(1);
         let times = self.calls.saturating_add(usize::from(!self.awarded.is_empty()));
-        let is_one = prefixes(declined).union(&prefixes(&self.awarded)).nth(1).is_none();
-        let is_stranger = declined.iter().all(|statement| !statement.is_proven);
-        let is_hasty = is_one && is_stranger && !is_late;
-        (times >= limits::FINAL_REFUSALS && !is_hasty) || are_believed(declined)
+        (times >= limits::FINAL_REFUSALS && is_late) || are_believed(declined)
     }
 
     /// Returns what stands in the order's way by those that have refused it, if any has.
