@@ -150,6 +150,23 @@ fn a_smaller_context_that_is_refused_with_is_held_against_nobody() {
     assert_eq!(testbed.failures(client), [0; 0]);
 }
 
+/// (MK-5, MK-31) Or one into which input and answer do not fit by themselves.
+#[test]
+fn a_refusal_for_a_context_into_which_the_task_fits_is_held_against_a_stranger() {
+    for context in [1 << 40, 20] {
+        let (mut testbed, client) = market();
+        let liar = Thief::new(100, Plan::Refuses(Refusal::OverContext(context)), price(FAIR / 4));
+        let id = testbed.thief(liar, None);
+        testbed.provider(2, price(FAIR), 100);
+        for number in 1..=3 {
+            let preferences = Preferences { order: vec![id], ..Preferences::default() };
+            let placed = order(chat("hello there", 8), COIN, MINUTE);
+            assert!(is_answered(&mut testbed, client, number, Order { preferences, ..placed }));
+        }
+        assert_eq!(testbed.failures(client), [1], "{context}");
+    }
+}
+
 /// (MK-47, MK-49)
 #[test]
 fn those_that_decline_for_a_false_reason_end_no_order_that_others_serve() {

@@ -116,7 +116,8 @@ pub(super) fn context(said: &[Statement], needed: u64) -> Option<u64> {
 /// Returns whether a refusal is what its provider's own bid lets expect: a context that holds input and answer each by itself, and not
 /// both. (`MK-5`)
 fn agrees_with_bid(why: Refusal, lot: &Lot) -> bool {
-    matches!(why, Refusal::OverContext(limit) if limit >= lot.input.count().max(lot.output_tokens_max))
+    let (input, output) = (lot.input.count(), lot.output_tokens_max);
+    matches!(why, Refusal::OverContext(limit) if limit >= input.max(output) && limit < input.saturating_add(output))
 }
 
 /// Returns whether two prefixes of providers that have served say that a task can be done by none.
