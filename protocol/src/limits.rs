@@ -176,6 +176,8 @@ pub const SALTS_PER_PROVIDER: u32 = 1_024;
 pub const GONE_MAX: usize = 256;
 /// Channels that could not be opened, kept for what is owed on them: those with the most. (`CH-56`)
 pub const DEBTS_MAX: usize = 64;
+/// How often an order's largest answer is lowered to what can be paid for. (`MK-13`)
+pub const SHORTENINGS_MAX: u8 = 4;
 /// How long after a channel is gone the ledger is looked at again; the wait doubles from look to look.
 pub const GONE_LOOK: Span = Span::from_s(600);
 /// The longest wait between two such looks: a deposit that stands unseen waits no longer than this for its owner.

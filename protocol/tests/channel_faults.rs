@@ -4,7 +4,6 @@
 
 mod testbed;
 
-use bombyx_protocol::ChannelId;
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::fault::{Mismatch, PaymentFault};
 use bombyx_protocol::channel::ledger::LedgerFault;
@@ -14,8 +13,9 @@ use bombyx_protocol::ident::NodeId;
 use bombyx_protocol::io::{ChannelChange, Command, Event, Failure, Machine as _, Output};
 use bombyx_protocol::provider::ProviderConfig;
 use bombyx_protocol::time::Span;
-use bombyx_protocol::work::order::TaskKind;
-use testbed::{CALM, MODEL, Testbed, ceiling, chat, engine, price};
+use bombyx_protocol::work::order::{Order, TaskKind};
+use bombyx_protocol::{ChannelId, Preferences};
+use testbed::{CALM, MODEL, Testbed, ceiling, chat, engine, order, price};
 
 const COIN: Nano = Nano(1_000_000_000);
 const MINUTE: Span = Span::from_s(60);
@@ -222,7 +222,10 @@ fn a_job_above_what_a_channel_may_hold_is_refused_before_a_coin_is_locked() {
     let config = ClientConfig { deposit: Nano(200_000), policy, ..ClientConfig::for_tests(1) };
     let client = testbed.client_with(config, COIN);
     testbed.provider(1, price(1_000_000), 1_000);
-    testbed.order(client, 1, chat("count for me", 400), COIN, MINUTE);
+    // None is cut shorter than a receipt. (MK-13)
+    let dear = testbed.provider(2, price(20_000_000), 1_000);
+    let preferences = Preferences { only: vec![dear], ..Preferences::default() };
+    testbed.place_order(client, 1, Order { preferences, ..order(chat("count for me", 400), COIN, MINUTE) });
     testbed.run_to_end(MINUTE);
     let Failure::Payment(PaymentFault::DepositTooLow { needs, most }) = why(&testbed, 1) else { panic!() };
     assert!(needs > most && most == Nano(300_000), "{needs} {most}");

@@ -179,7 +179,7 @@ fn fate(fate: Fate) -> Value {
         Fate::OverCeiling { most } => json!({"over_ceiling": {"most": most.0.to_string()}}),
         Fate::WeakerTier => json!("weaker_tier"),
         Fate::FailedBefore => json!("failed_before"),
-        Fate::LongChallenge { .. } | Fate::LocksTooMuch { .. } | Fate::NotWanted => {
+        Fate::Unpayable { .. } | Fate::NotWanted => {
             unreachable!("no vector has one")
         }
     }

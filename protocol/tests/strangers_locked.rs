@@ -78,7 +78,8 @@ fn a_long_challenge_is_for_those_that_have_served_twice() {
     let Err((why, _)) = testbed.outcome(1).end.unwrap() else { panic!("nobody serves") };
     let most_s = limits::CHALLENGE_STRANGER_S;
     assert_eq!(why, Failure::Payment(PaymentFault::ChallengeTooLong { wanted_s: 172_800, most_s }));
-    assert_eq!(testbed.outcome(1).bids[0].fate, Fate::LongChallenge { asks_s: 172_800 });
+    let Fate::Unpayable { why, most } = testbed.outcome(1).bids[0].fate else { panic!("it is set aside") };
+    assert_eq!((why, most), (PaymentFault::ChallengeTooLong { wanted_s: 172_800, most_s }, Nano::ZERO));
     assert_eq!(testbed.chain.opened, 0);
 }
 

@@ -13,8 +13,9 @@ use bombyx_protocol::ident::NodeId;
 use bombyx_protocol::io::Failure;
 use bombyx_protocol::provider::{CreditLimits, ProviderConfig};
 use bombyx_protocol::time::Span;
-use bombyx_protocol::work::order::{Order, Task};
-use testbed::{CALM, Testbed, ceiling, chat, engine, order, price};
+use bombyx_protocol::work::cost::CostSheet;
+use bombyx_protocol::work::order::{Order, Task, TaskKind};
+use testbed::{CALM, MODEL, Testbed, ceiling, chat, engine, order, price};
 
 const COIN: Nano = Nano(1_000_000_000);
 const MINUTE: Span = Span::from_s(60);
@@ -55,15 +56,67 @@ fn a_job_that_is_too_dear_for_a_channel_goes_to_a_cheaper_bidder_and_ends_where_
         runs(&mut testbed, client, 1, asking(&[dear], 200));
         let outcome = testbed.outcome(1);
         let needs = ceiling(price(10 * FAIR), &task(200));
-        let why = Failure::Payment(PaymentFault::DepositTooLow { needs, most });
         if others == 0 {
+            let why = Failure::Payment(PaymentFault::DepositTooLow { needs, most });
             assert_eq!(outcome.end.unwrap().unwrap_err().0, why);
             assert_eq!(testbed.chain.opened, 0);
         } else {
             assert_eq!(outcome.text, engine::answer(200), "{:?}", outcome.end);
-            assert_eq!(outcome.failed_over, [why]);
+            assert_eq!(outcome.failed_over, [], "it is set aside before an award");
             assert_eq!(testbed.to_providers["award"], 1, "whom it cannot pay is awarded nothing");
         }
+    }
+}
+
+/// (MK-15) In whatever order they bid.
+#[test]
+fn where_every_bidder_is_too_dear_for_a_channel_the_user_is_told_of_the_nearest() {
+    for prices in [[30, 10, 20], [10, 20, 30], [20, 30, 10]] {
+        let most = Nano(2 * ceiling(price(FAIR), &task(20)).0);
+        let mut testbed = Testbed::new(5, CALM);
+        let client = testbed.client_with(limited(most), COIN);
+        for (number, times) in (1..).zip(prices) {
+            testbed.provider(number, price(times * FAIR), 1_000);
+        }
+        runs(&mut testbed, client, 1, order(task(20), COIN, MINUTE));
+        let needs = ceiling(price(10 * FAIR), &task(20));
+        let why = Failure::Payment(PaymentFault::DepositTooLow { needs, most });
+        assert_eq!(testbed.outcome(1).end.unwrap().unwrap_err().0, why, "{prices:?}");
+    }
+}
+
+/// (MK-13) Whatever binds.
+#[test]
+fn an_answer_that_is_longer_than_can_be_paid_for_is_cut_to_what_can() {
+    let most = ceiling(price(FAIR), &task(400));
+    let channel = limited(most);
+    let strangers = ClientConfig {
+        policy: ChannelPolicy { strangers_locked_max: most, ..ChannelPolicy::default() },
+        ..limited(COIN)
+    };
+    for (config, budget) in [(channel, COIN), (strangers, COIN), (limited(COIN), most)] {
+        let mut testbed = Testbed::new(6, CALM);
+        let client = testbed.client_with(config, COIN);
+        testbed.provider(1, price(FAIR), 1_000);
+        runs(&mut testbed, client, 1, order(task(2_000), budget, MINUTE));
+        let bill = testbed.outcome(1).end.unwrap().unwrap();
+        assert!((300..=400).contains(&bill.output_tokens) && bill.cost <= most, "{bill:?}");
+    }
+}
+
+/// (MK-13) The smaller the answer, the dearer its tokens: they were cut once, by the price of the long one, and then refused.
+#[test]
+fn an_answer_of_a_seller_that_wants_something_for_each_job_is_cut_as_well() {
+    let cost = CostSheet { per_job: Nano(1_000_000), input_per_k: Nano(0), output_per_k: Nano(10_000_000) };
+    for tokens in [100, 200, 400, 1_000] {
+        let budget = cost.cost(0, tokens);
+        let mut testbed = Testbed::new(7, CALM);
+        let client = testbed.client_with(limited(COIN), COIN);
+        let provider = testbed.provider(1, price(FAIR), 1_000);
+        testbed.offer_at(provider, cost, TaskKind::Generate, MODEL);
+        runs(&mut testbed, client, 1, order(task(4_000), budget, MINUTE));
+        let bill = testbed.outcome(1).end.unwrap().unwrap_or_else(|(why, _)| panic!("{tokens}: {why}"));
+        assert!(bill.cost <= budget && u64::from(bill.output_tokens) >= tokens / 3, "{tokens}: {bill:?}");
     }
 }
 

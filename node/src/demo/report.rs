@@ -232,12 +232,7 @@ impl Bid {
             Fate::WeakerTier => "offers less protection than asked for".into(),
             Fate::NotWanted => "not wanted for this order".into(),
             Fate::FailedBefore => "failed this order before, or another one lately".into(),
-            Fate::LongChallenge { asks_s } => {
-                format!("wants {asks_s} s to answer a close, before it has served this node twice")
-            }
-            Fate::LocksTooMuch { needs } => {
-                format!("a first job would lock {needs}, more than may be locked with strangers")
-            }
+            Fate::Unpayable { why, .. } => why.to_string(),
         };
         Self {
             provider: name(bid.provider),

@@ -165,6 +165,16 @@ pub enum PaymentFault {
 }
 
 impl PaymentFault {
+    /// Returns how far a job with one bidder was from being paid: of many, the nearest is what the user is told.
+    #[must_use]
+    pub fn distance(&self) -> (u8, u64) {
+        match *self {
+            Self::StrangersLocked { needs, .. } | Self::DepositTooLow { needs, .. } => (0, needs.0),
+            Self::ChallengeTooLong { wanted_s, .. } => (1, wanted_s.into()),
+            _ => (2, 0),
+        }
+    }
+
     /// Returns what an order must have to go on in spite of it.
     #[must_use]
     pub const fn remedy(&self) -> Remedy {

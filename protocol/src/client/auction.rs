@@ -77,7 +77,7 @@ impl Progress {
         }
         let lot = self.lot();
         shared.book.bid(now, prefix, shared.memory.level(&from) > 0, lot.classes(), &bid);
-        let stands = standing(now, &lot, &self.order.preferences, &bid, prefix, shared);
+        let stands = standing(now, &lot, &self.order.preferences, self.budget(), &bid, prefix, shared);
         let (left, wait) = (self.deadline.since(now).as_ms(), bid.first_token_ms(lot.input.count()));
         if wait >= left && stands.refused.is_none() {
             let answer = shared.memory.purchases.output_tokens(&bid.model, &lot);
@@ -132,8 +132,9 @@ impl Progress {
         }
         let lot = self.lot();
         let wants = self.wants(now, &lot, auction.prefixes(), shared);
-        let mut outcome = auction
-            .close(&wants, |bid, prefix| standing(now, &lot, &self.order.preferences, bid, prefix, shared));
+        let mut outcome = auction.close(&wants, |bid, prefix| {
+            standing(now, &lot, &self.order.preferences, self.budget(), bid, prefix, shared)
+        });
         let is_asked = !outcome.candidates.is_empty();
         let able_min = if self.is_direct || wants.median.is_some() { ABLE_MIN } else { ABLE_FIRST_MIN };
         if !late.is_empty() || outcome.reports.iter().any(|bid| !self.out.contains(&bid.provider)) {
@@ -218,10 +219,8 @@ const fn why_released(fate: Fate) -> Option<ReleaseReason> {
     match fate {
         Fate::Won { .. } | Fate::Outscored { .. } => None,
         Fate::OverBudget | Fate::OverCeiling { .. } => Some(ReleaseReason::OverBudget),
-        Fate::WeakerTier
-        | Fate::FailedBefore
-        | Fate::NotWanted
-        | Fate::LongChallenge { .. }
-        | Fate::LocksTooMuch { .. } => Some(ReleaseReason::Unfit),
+        Fate::WeakerTier | Fate::FailedBefore | Fate::NotWanted | Fate::Unpayable { .. } => {
+            Some(ReleaseReason::Unfit)
+        }
     }
 }

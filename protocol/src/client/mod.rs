@@ -271,7 +271,7 @@ impl Client {
     /// # Errors
     /// [`PaymentFault`] tells why not. An existing channel is no fault here: [`Self::channel_to`] finds it.
     pub fn can_open(&self, payee: &Payee, deposit: Nano) -> Result<(), PaymentFault> {
-        self.shared.payments.may_open(payee, deposit, &self.shared.config)
+        self.shared.payments.may_open_for(payee, deposit, &self.shared.config)
     }
 
     /// Returns the account of the channel that jobs of this provider are paid on, if one is in use to this
@@ -337,7 +337,7 @@ impl Client {
     fn open(&mut self, now: Time, provider: NodeId, payee: &Payee, deposit: Nano) {
         let SharedState { payments, config, outbox, entropy, .. } = &mut self.shared;
         let draw = entropy.number();
-        if payments.may_open(payee, deposit, config).is_err() {
+        if payments.may_open_for(payee, deposit, config).is_err() {
             return;
         }
         if let Some(account) = payments.channel_to(provider, payee) {

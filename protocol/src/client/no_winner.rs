@@ -1,6 +1,5 @@
 //! What follows where an auction has no winner: whom the next call invites, when the order may come back, and why it ends.
 
-use crate::amount::Nano;
 use crate::channel::fault::PaymentFault;
 use crate::ident::NodeId;
 use crate::io::{Failure, OrderNews};
@@ -17,7 +16,7 @@ use super::progress::Progress;
 use super::refusals::{self, Statement};
 use super::room::{LateBid, Room};
 use super::shared::{SharedState, Survey};
-use super::verdict::{longest_challenge, passes};
+use super::verdict::passes;
 
 impl Progress {
     /// Prepares the next call where no bid came in time. Returns why the order must end, if another call would not help.
@@ -168,32 +167,21 @@ impl Progress {
         let lowest =
             reports.iter().filter(|report| report.fate == Fate::OverBudget).map(|r| r.cost_max).min();
         let tier = reports.iter().any(|report| report.fate == Fate::WeakerTier);
-        let challenge = reports.iter().find_map(|report| {
-            if let Fate::LongChallenge { asks_s } = report.fate { Some(asks_s) } else { None }
+        let unpayable = reports.iter().filter_map(|report| {
+            if let Fate::Unpayable { why, .. } = report.fate { Some(why) } else { None }
         });
-        let locks = reports.iter().filter_map(|report| {
-            if let Fate::LocksTooMuch { needs } = report.fate { Some(needs) } else { None }
-        });
-        let needs = locks.min().unwrap_or(Nano::ZERO);
+        let unpayable = unpayable.min_by_key(PaymentFault::distance);
         let dear = reports.iter().filter_map(|report| {
             if let Fate::OverCeiling { most } = report.fate { Some((report.price, most)) } else { None }
         });
-        let why = match (lowest, dear.min(), challenge) {
+        let why = match (lowest, dear.min(), unpayable) {
             (Some(lowest), ..) => Failure::OverBudget { lowest },
             (None, Some((lowest, most)), _) => Failure::OverCeiling { lowest, most },
             (None, None, _) if tier => Failure::NoTier(self.order.tier),
             _ if reports.iter().all(|report| report.fate == Fate::NotWanted) => {
                 Failure::NotWanted { others: u32::try_from(reports.len()).unwrap_or(u32::MAX) }
             }
-            (None, None, Some(wanted_s)) => {
-                let most_s = longest_challenge(&shared.config, 0);
-                let too_long = Failure::Payment(PaymentFault::ChallengeTooLong { wanted_s, most_s });
-                self.last_failure.unwrap_or(too_long)
-            }
-            (None, None, None) if needs > Nano::ZERO => {
-                let most = shared.config.policy.strangers_locked_max;
-                Failure::Payment(PaymentFault::StrangersLocked { needs, most })
-            }
+            (None, None, Some(fault)) => Failure::Payment(fault),
             (None, None, None) => {
                 // All that bid failed this order: they are asked again where nobody else is left, unless they are left alone
                 // for what they did.
@@ -226,9 +214,9 @@ impl Progress {
         let left = self.deadline.since(now);
         let may_be_in_time = late.iter().any(|bid| bid.may_be_in_time(left));
         let is_hoped = may_be_in_time || reports.iter().any(is_asked_again);
-        match lowest {
-            // `max_tokens` is a limit: an answer that the budget pays for is better than none.
-            Some(lowest) if is_last && self.shorten(lowest) => None,
+        match self.affordable(reports) {
+            // `max_tokens` is a limit: an answer that can be paid for is better than none.
+            Some(tokens) if is_last && self.shorten(tokens) => None,
             // Not every bid is in vain: a single one that nobody can take ends no order that others serve.
             _ if is_last && is_hoped => {
                 self.forgive();
@@ -236,6 +224,17 @@ impl Progress {
             }
             _ => is_last.then_some(why),
         }
+    }
+
+    /// Returns the longest answer that one of those that are set aside for what it can cost could be paid for.
+    fn affordable(&self, reports: &[BidReport]) -> Option<u64> {
+        let (lot, budget) = (self.lot(), self.budget());
+        let tokens = reports.iter().filter_map(|report| match report.fate {
+            Fate::OverBudget => Some(lot.affordable(budget, report.cost_max)),
+            Fate::Unpayable { most, .. } => Some(lot.affordable(most.min(budget), report.cost_max)),
+            _ => None,
+        });
+        tokens.max()
     }
 
     /// Lets those be asked again that failed the order, unless they would for good.

@@ -84,8 +84,8 @@ pub(super) struct Progress {
     pub(super) silent_since: Option<Time>,
     /// Calls to everybody to which no bid came at all.
     pub(super) unanswered: u32,
-    /// Whether its answer's limit was lowered to what its budget pays for.
-    is_shortened: bool,
+    /// How often its answer's limit was lowered to what can be paid for.
+    shortened: u8,
     /// Whom the last call invited.
     pub(super) invited: Share,
     /// Whom the next call invites, where nobody of those could be awarded.
@@ -143,7 +143,7 @@ impl Progress {
             called_at: now,
             silent_since: None,
             unanswered: 0,
-            is_shortened: false,
+            shortened: 0,
             invited: Share::FIRST,
             invites: None,
             counted: None,
@@ -260,19 +260,18 @@ impl Progress {
         }
     }
 
-    /// Lowers the limit of an answer of which nothing has come to what the budget pays for at the lowest price that was bid, less
-    /// an eighth for prices that rise. Returns whether another call is worth it. (`MK-13`)
-    pub(super) fn shorten(&mut self, lowest: Nano) -> bool {
-        let tokens = self.lot().affordable(self.budget(), lowest);
+    /// Lowers the limit of an answer of which nothing has come to the tokens that can be paid for, less an eighth for prices that
+    /// rise: one with a part for each request is higher for a smaller answer. Returns whether another call is worth it. (`MK-13`)
+    pub(super) fn shorten(&mut self, tokens: u64) -> bool {
         let tokens = tokens.saturating_sub(tokens.div_ceil(8));
-        let is_first = !self.is_shortened && self.delivered.is_empty();
+        let may_again = self.shortened < limits::SHORTENINGS_MAX && self.delivered.is_empty();
         let Task::Generate(generate) = &mut self.order.task else { return false };
         let lower = u32::try_from(tokens).unwrap_or(u32::MAX).min(generate.max_tokens);
-        if !is_first || tokens < limits::RECEIPT_TOKENS || lower == generate.max_tokens {
+        if !may_again || tokens < limits::RECEIPT_TOKENS || lower == generate.max_tokens {
             return false;
         }
         generate.max_tokens = lower;
-        self.is_shortened = true;
+        self.shortened = self.shortened.saturating_add(1);
         true
     }
 

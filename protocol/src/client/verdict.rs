@@ -6,7 +6,6 @@ use crate::channel::fault::{PaymentFault, Remedy};
 use crate::channel::id::ChannelId;
 use crate::ident::{NodeId, Prefix};
 use crate::io::Failure;
-use crate::limits;
 use crate::market::auction::Candidate;
 use crate::market::bid::Bid;
 use crate::market::history::Timing;
@@ -18,7 +17,6 @@ use crate::work::order::ModelId;
 use crate::work::preferences::Preferences;
 
 use super::attempt::Attempt;
-use super::config::ClientConfig;
 use super::order::Phase;
 use super::payments::Acquaintance;
 use super::purchases::Service;
@@ -175,6 +173,7 @@ pub(super) fn standing(
     now: Time,
     lot: &Lot,
     wanted: &Preferences,
+    budget: Nano,
     bid: &Bid,
     prefix: Prefix,
     shared: &SharedState,
@@ -186,13 +185,12 @@ pub(super) fn standing(
     let place = if is_new && !config.market.quota { Place::Proven } else { known };
     let measured = || memory.speed(&bid.provider, &bid.model);
     let cost_max = lot.cost_max(bid.price).unwrap_or(Nano(u64::MAX));
-    let asks_s = bid.payee.challenge_s;
-    // A channel that stands keeps its terms, whatever a new one would need.
     let stands_s = payments.challenge_with(bid.provider, &bid.payee);
-    let is_long = stands_s.is_none() && asks_s > longest_challenge(config, level);
-    let needs = (level == 0).then(|| shared.acquaintance(&bid.provider)).and_then(|stranger| {
-        let needs = payments.would_lock(bid, cost_max, stranger, config);
-        (needs > stranger.room).then_some(needs)
+    let acquaintance = shared.acquaintance(&bid.provider);
+    let paid = payments.can_pay(bid, cost_max.min(budget), acquaintance, config);
+    let unpayable = paid.err().filter(|why| !matches!(why, PaymentFault::DepositInUse { .. })).map(|why| {
+        // Room on a channel may be there again before the award.
+        Fate::Unpayable { why, most: payments.payable_max(bid, acquaintance, config) }
     });
     Standing {
         turn: wanted.turn(&bid.provider),
@@ -200,26 +198,14 @@ pub(super) fn standing(
         level,
         speed: if config.market.measures { measured() } else { Speed::default() },
         locks: payments.would_lock(bid, cost_max, Acquaintance { level, room: Nano(u64::MAX) }, config),
-        challenge_s: stands_s.unwrap_or_else(|| config.challenge_s.max(asks_s)),
+        challenge_s: stands_s.unwrap_or_else(|| config.challenge_s.max(bid.payee.challenge_s)),
         refused: if !wanted.allow(&bid.provider) {
             Some(Fate::NotWanted)
         } else if place == Place::Barred {
             Some(Fate::FailedBefore)
-        } else if is_long {
-            Some(Fate::LongChallenge { asks_s })
         } else {
-            needs.map(|needs| Fate::LocksTooMuch { needs })
+            unpayable
         },
-    }
-}
-
-/// Returns the longest challenge time that a provider of this level may ask for. (`CH-31`)
-pub(super) fn longest_challenge(config: &ClientConfig, level: u8) -> u32 {
-    let most = config.policy.challenge_s_max.max(config.challenge_s);
-    if level >= limits::CHALLENGE_LEVEL {
-        most
-    } else {
-        most.min(limits::CHALLENGE_STRANGER_S.max(config.challenge_s))
     }
 }
 

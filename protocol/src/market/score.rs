@@ -1,6 +1,7 @@
 //! The one scoring function: what a bid costs its buyer, waiting and locked coins included. Lower is better.
 
 use crate::amount::Nano;
+use crate::channel::fault::PaymentFault;
 use crate::limits;
 use crate::market::bid::Bid;
 use crate::market::call::Classes;
@@ -45,15 +46,12 @@ pub enum Fate {
     FailedBefore,
     /// The order's user does not want its provider. (`MK-13`)
     NotWanted,
-    /// It wants more time to answer a close than a client gives one that has not served it twice. (`CH-31`)
-    LongChallenge {
-        /// How long it wants, in seconds.
-        asks_s: u32,
-    },
-    /// Its provider is a stranger, and more would be locked with strangers than may be. (`CH-31`)
-    LocksTooMuch {
-        /// How much a first job would lock.
-        needs: Nano,
+    /// Its provider cannot be paid for the order by its channel's terms, or out of what may be locked with it. (`CH-31`)
+    Unpayable {
+        /// Why not.
+        why: PaymentFault,
+        /// The most that a job with it could cost.
+        most: Nano,
     },
 }
 

@@ -70,27 +70,54 @@ impl Payments {
         acquaintance: Acquaintance,
         config: &ClientConfig,
     ) -> Result<(), PaymentFault> {
+        let known = self.payer(bid);
+        if known.is_none() {
+            self.may_open(&bid.payee, acquaintance.challenge_s_max(config), config)?;
+        }
+        self.fits(known, cost_max, acquaintance, config)
+    }
+
+    /// Returns the most that a job with this bidder can cost, which cannot be paid for what it may cost.
+    pub(in crate::client) fn payable_max(
+        &self,
+        bid: &Bid,
+        acquaintance: Acquaintance,
+        config: &ClientConfig,
+    ) -> Nano {
+        let known = self.payer(bid);
+        let opens = || self.may_open(&bid.payee, acquaintance.challenge_s_max(config), config).is_ok();
+        if known.is_some() || opens() { self.room_for(known, acquaintance) } else { Nano::ZERO }
+    }
+
+    fn payer(&self, bid: &Bid) -> Option<&Payer> {
         let known = self.channels.values().find(|channel| channel.pays(bid.provider, &bid.payee));
-        let promised = known.map_or(Nano::ZERO, |channel| channel.payer.cumulative());
-        let deposit = acquaintance.deposit(config, cost_max, promised);
-        let most = config.policy.deposit_max;
-        match known.map(|channel| &channel.payer) {
-            Some(payer) if payer.headroom() >= cost_max => Ok(()),
-            Some(payer) => {
-                within(deposit, acquaintance, config)?;
-                let amount = deposit.min(self.rest_max.saturating_minus(payer.rest()));
-                if payer.headroom().saturating_plus(amount) >= cost_max {
-                    Ok(())
-                } else if cost_max > most {
-                    Err(PaymentFault::DepositTooLow { needs: cost_max, most })
-                } else {
-                    Err(PaymentFault::DepositInUse { taken: payer.reserved(), most })
-                }
-            }
-            None => {
-                within(deposit, acquaintance, config)?;
-                self.may_open(&bid.payee, deposit, config)
-            }
+        known.map(|channel| &channel.payer)
+    }
+
+    /// Returns the most that another job can cost on a channel, or on a new one, with what may be added to it.
+    fn room_for(&self, known: Option<&Payer>, acquaintance: Acquaintance) -> Nano {
+        let (headroom, rest) = known.map_or_else(Default::default, |payer| (payer.headroom(), payer.rest()));
+        let addition = self.rest_max.saturating_minus(rest);
+        headroom.saturating_plus(addition).min(acquaintance.room).max(headroom)
+    }
+
+    /// Checks that a job of this ceiling has room on a channel, or on a new one.
+    pub(in crate::client) fn fits(
+        &self,
+        known: Option<&Payer>,
+        cost_max: Nano,
+        acquaintance: Acquaintance,
+        config: &ClientConfig,
+    ) -> Result<(), PaymentFault> {
+        if cost_max <= self.room_for(known, acquaintance) {
+            Ok(())
+        } else if cost_max > acquaintance.room {
+            Err(PaymentFault::StrangersLocked { needs: cost_max, most: config.policy.strangers_locked_max })
+        } else if cost_max > self.rest_max {
+            Err(PaymentFault::DepositTooLow { needs: cost_max, most: self.rest_max })
+        } else {
+            let taken = known.map_or(Nano::ZERO, Payer::reserved);
+            Err(PaymentFault::DepositInUse { taken, most: self.rest_max })
         }
     }
 
@@ -251,15 +278,5 @@ impl Payments {
                 && channel.asked_at.is_some_and(|asked| now < asked + limits::STRANGER_TURN)
                 && is_stranger(&channel.payer.provider())
         })
-    }
-}
-
-/// Checks that so much may be locked with this provider.
-fn within(deposit: Nano, acquaintance: Acquaintance, config: &ClientConfig) -> Result<(), PaymentFault> {
-    let most = config.policy.strangers_locked_max;
-    if deposit > acquaintance.room {
-        Err(PaymentFault::StrangersLocked { needs: deposit, most })
-    } else {
-        Ok(())
     }
 }

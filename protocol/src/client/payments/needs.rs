@@ -47,6 +47,16 @@ impl Acquaintance {
         }
     }
 
+    /// Returns the longest challenge time that its provider may ask for. (`CH-31`)
+    pub(super) fn challenge_s_max(self, config: &ClientConfig) -> u32 {
+        let most = config.policy.challenge_s_max.max(config.challenge_s);
+        if self.level >= limits::CHALLENGE_LEVEL {
+            most
+        } else {
+            most.min(limits::CHALLENGE_STRANGER_S.max(config.challenge_s))
+        }
+    }
+
     const fn has_grown(self) -> bool {
         self.level >= limits::DEPOSIT_LEVEL_MAX
     }

@@ -16,6 +16,24 @@ use super::Payments;
 use super::channel::Channel;
 
 impl Payments {
+    /// Checks that the user may open a channel to this payee with this deposit.
+    ///
+    /// # Errors
+    /// [`PaymentFault`] tells why not.
+    pub(in crate::client) fn may_open_for(
+        &self,
+        payee: &Payee,
+        deposit: Nano,
+        config: &ClientConfig,
+    ) -> Result<(), PaymentFault> {
+        let policy = &config.policy;
+        self.may_open(payee, policy.challenge_s_max.max(config.challenge_s), config)?;
+        if deposit > policy.deposit_max {
+            return Err(PaymentFault::DepositTooLow { needs: deposit, most: policy.deposit_max });
+        }
+        Ok(())
+    }
+
     /// Checks that a new channel can be opened to this payee.
     ///
     /// # Errors
@@ -23,19 +41,15 @@ impl Payments {
     pub(in crate::client) fn may_open(
         &self,
         payee: &Payee,
-        deposit: Nano,
+        challenge_s_max: u32,
         config: &ClientConfig,
     ) -> Result<(), PaymentFault> {
-        let policy = &config.policy;
         if self.channels().count() >= limits::CHANNELS_MAX {
             return Err(PaymentFault::TooManyChannels { most: limits::CHANNELS_MAX });
         }
-        if payee.challenge_s > policy.challenge_s_max.max(config.challenge_s) {
-            let (wanted_s, most_s) = (payee.challenge_s, policy.challenge_s_max);
+        if payee.challenge_s > challenge_s_max {
+            let (wanted_s, most_s) = (payee.challenge_s, challenge_s_max);
             return Err(PaymentFault::ChallengeTooLong { wanted_s, most_s });
-        }
-        if deposit > policy.deposit_max {
-            return Err(PaymentFault::DepositTooLow { needs: deposit, most: policy.deposit_max });
         }
         // Terms that a provider itself could not accept would make a channel that nobody can leave.
         Ok(self.terms_with(payee, 0, config).check(config.network_id)?)
