@@ -72,7 +72,7 @@ async fn a_request_is_priced_without_being_run_and_costs_what_was_said() {
     for (length, output) in [("empty", 0), ("expected", 25), ("largest", 100)] {
         assert_eq!(quote["bill"][format!("{length}_nano")], bill(price, input, output), "{length}: {quote}");
     }
-    assert_eq!(quote["channel"]["opens"], true);
+    assert_eq!((&quote["channel"]["state"], &quote["channel"]["fault"]), (&json!("opens"), &json!(null)));
     assert!(quote["channel"]["locks_nano"].as_u64().unwrap() >= bill(price, input, 100));
     assert!(quote["channel"]["opening_nano"].as_u64().unwrap() > 0);
     let (_, other) = post(&gateway, "quote", &json!({ "model": EMBED, "input": ["silk", "moth"] })).await;
@@ -114,7 +114,7 @@ async fn a_request_is_priced_without_being_run_and_costs_what_was_said() {
     let said = said["locks_nano"].as_u64().unwrap() + said["opening_nano"].as_u64().unwrap();
     assert!(taken <= said && taken > said / 2, "{taken} left the wallet after {quote}");
     let (_, quote) = post(&gateway, "quote", &chat(100)).await;
-    assert_eq!((&quote["leased"], &quote["channel"]["opens"]), (&json!(true), &json!(false)), "{quote}");
+    assert_eq!((&quote["leased"], &quote["channel"]["state"]), (&json!(true), &json!("open")), "{quote}");
     let (status, answer) = post(&gateway, "chat/completions", &chat(100)).await;
     assert_eq!(status, 200);
     let output = answer["usage"]["completion_tokens"].as_u64().unwrap();

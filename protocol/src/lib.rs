@@ -80,7 +80,7 @@ pub use io::{
     PersistId,
 };
 pub use market::bid::Payee;
-pub use market::quote::{Basis, Quote, QuotedBill};
+pub use market::quote::{Basis, Quote, QuotedBill, QuotedChannel, QuotedState};
 pub use provider::{CreditLimits, Provider, ProviderConfig};
 pub use time::{Span, Time};
 pub use watcher::Watcher;

@@ -12,7 +12,7 @@ use bombyx_protocol::wire::message::Refusal;
 use bombyx_protocol::work::cost::CostSheet;
 use bombyx_protocol::work::order::{Order, Task, TaskKind};
 use bombyx_protocol::work::price::{InputTokens, Price, Tariff, Weights};
-use bombyx_protocol::{Basis, Quote, QuotedBill};
+use bombyx_protocol::{Basis, Quote, QuotedBill, QuotedState};
 use testbed::{CALM, MODEL, Testbed, chat, engine, order, price};
 
 const COIN: Nano = Nano(1_000_000_000);
@@ -54,10 +54,10 @@ fn a_quote_is_what_the_cheapest_asks_for_three_lengths_and_changes_nothing() {
         largest: bill(price, &task, 200),
     };
     assert_eq!((quote.bill, quote.usual_bill), (bills(quote.price), bills(quote.usual)));
-    assert!(quote.opens_channel);
+    assert_eq!((quote.channel.state, quote.channel.fault), (QuotedState::Opens, None));
     let locks = |bill: QuotedBill| Nano(2 * bill.largest.unwrap().0);
     assert_eq!(
-        (quote.locks, quote.locks_most),
+        (quote.channel.locks, quote.most_channel.locks),
         (locks(quote.bill), locks(quote.most_bill)),
         "two ceilings for a stranger"
     );
@@ -81,7 +81,7 @@ fn a_lease_is_quoted_at_the_price_that_it_holds_and_the_next_order_costs_just_th
     let task = chat("count for me", 20);
     let quote = testbed.client_at(client).quote(testbed.now, &asked(task.clone())).unwrap();
     assert_eq!((quote.provider, quote.basis, quote.sellers, quote.prefixes), (provider, Basis::Lease, 1, 1));
-    assert_eq!((quote.opens_channel, quote.output_tokens), (false, 20), "as the last answer");
+    assert_eq!((quote.channel.state, quote.output_tokens), (QuotedState::Open, 20), "as the last answer");
     testbed.order(client, 2, task, COIN, MINUTE);
     ends(&mut testbed, 2);
     assert_eq!(testbed.outcome(2).end.unwrap().unwrap().cost, quote.bill.expected.unwrap());

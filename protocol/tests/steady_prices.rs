@@ -67,7 +67,7 @@ fn a_seller_whose_prices_are_as_the_weights_asks_the_same_each_time_and_just_wha
             testbed.run(Span::from_s(3), |_| false);
             assert_eq!(
                 testbed.chain.locked() - locked,
-                quote.locks.0,
+                quote.channel.locks.0,
                 "order {id} of {length}, {max_tokens}"
             );
         }

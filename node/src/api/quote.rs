@@ -1,9 +1,10 @@
 //! What an order would cost, before anything is asked, locked or signed. (`MK-64`)
 
 use bombyx_protocol::amount::Nano;
+use bombyx_protocol::channel::fault::PaymentFault;
 use bombyx_protocol::io::Failure;
 use bombyx_protocol::work::order::{InputCount, Order};
-use bombyx_protocol::{Basis, Quote, QuotedBill};
+use bombyx_protocol::{Basis, Quote, QuotedBill, QuotedChannel, QuotedState};
 use serde::{Deserialize, Serialize};
 
 use super::handle::NodeHandle;
@@ -80,17 +81,23 @@ pub(crate) struct BillReport {
 }
 
 /// What would be locked, and what that costs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ChannelReport {
-    /// Whether one would have to be opened.
-    pub opens: bool,
+    /// How it stands: `opens` where one would have to be opened, `opening` while the ledger has not shown it, `open`.
+    pub state: String,
+    /// What it must be given at the least.
+    pub needs_nano: u64,
     /// What would be locked beyond what is locked, at the price that is expected; it comes back, less what is billed.
     pub locks_nano: u64,
     /// The same at the most that the price may be.
     pub most_locks_nano: u64,
-    /// What opening it takes out of the wallet beside that: the wallet's and the channel's fees, and a reserve for its close of
-    /// which the rest comes back.
+    /// What the wallet must hold beside that to open it: fees at their most, and a reserve for its close of which the rest comes
+    /// back.
     pub opening_nano: u64,
+    /// What the wallet holds; absent where the ledger does not say.
+    pub wallet_nano: Option<u64>,
+    /// Why the order could not be paid as it is, and what becomes of it; absent where it could.
+    pub fault: Option<String>,
 }
 
 impl From<QuotedBill> for BillReport {
@@ -117,8 +124,7 @@ impl NodeHandle {
             quote => quote?,
         };
         let Quote { bill, most_bill, usual_bill, .. } = quote;
-        let opening =
-            if quote.opens_channel { self.ledger().prices().await.opening_cost() } else { Nano::ZERO };
+        let channel = self.quoted_channel(&quote).await;
         Ok(QuoteReport {
             object: "quote".into(),
             model: model.to_owned(),
@@ -144,13 +150,39 @@ impl NodeHandle {
             usual_bill: usual_bill.into(),
             max_cost_nano: max_cost.0,
             over_max_cost: most_bill.largest.is_none_or(|largest| largest > max_cost),
-            channel: ChannelReport {
-                opens: quote.opens_channel,
-                locks_nano: quote.locks.0,
-                most_locks_nano: quote.locks_most.0,
-                opening_nano: opening.0,
-            },
+            channel,
         })
+    }
+
+    /// Returns what an order would ask of its channel, and of the wallet.
+    async fn quoted_channel(&self, quote: &Quote) -> ChannelReport {
+        let QuotedChannel { state, needs, locks, fault } = quote.channel;
+        let opens = state == QuotedState::Opens;
+        let opening = if opens { self.ledger().opening_surplus().await } else { Nano::ZERO };
+        let held = match self.ledger().wallet_address() {
+            Some(wallet) => self.ledger().balance(wallet).await.ok(),
+            None => Some(Nano::ZERO),
+        };
+        let takes = if opens || needs > Nano::ZERO { needs.saturating_plus(opening) } else { Nano::ZERO };
+        let cut = |fault: PaymentFault| {
+            format!("{fault}; the answer would be cut to what can be paid for, if that is 32 tokens or more")
+        };
+        let is_poor = held.is_some_and(|held| held < takes);
+        let poor = || format!("the wallet must hold {} nano for it", takes.0);
+        ChannelReport {
+            state: match state {
+                QuotedState::Opens => "opens",
+                QuotedState::Opening => "opening",
+                QuotedState::Open => "open",
+            }
+            .into(),
+            needs_nano: needs.0,
+            locks_nano: locks.0,
+            most_locks_nano: quote.most_channel.locks.0,
+            opening_nano: opening.0,
+            wallet_nano: held.map(|held| held.0),
+            fault: fault.map(cut).or_else(|| is_poor.then(poor)),
+        }
     }
 
     /// Returns an order's failure; where nobody sells its model, with the names of those that are sold.
@@ -170,6 +202,33 @@ const fn word(basis: Basis) -> &'static str {
         Basis::Lease => "lease",
         Basis::Bid => "bid",
         Basis::Ask => "ask",
+    }
+}
+
+impl ChannelReport {
+    /// Returns it in words.
+    fn said(&self, coin: &CoinName) -> String {
+        let coins = |nano: u64| coin.amount(Nano(nano));
+        let (is_open, locks) = (self.state == "open", self.locks_nano);
+        match (self.state.as_str(), locks) {
+            ("opens", _) => {
+                let held = self.wallet_nano.map(|held| format!("; the wallet holds {}", coins(held)));
+                format!(
+                    "a new one: locks {} ({} at most), {} at the least, and takes {} more to open, some of which comes back{}",
+                    coins(locks),
+                    coins(self.most_locks_nano),
+                    coins(self.needs_nano),
+                    coins(self.opening_nano),
+                    held.unwrap_or_default()
+                )
+            }
+            _ if locks > 0 => {
+                let how = if is_open { "one is open" } else { "one is being opened" };
+                format!("{how}; {} more would be locked", coins(locks))
+            }
+            ("open", _) => "one is open and holds enough".into(),
+            _ => "one is being opened, and would hold enough".into(),
+        }
     }
 }
 
@@ -209,18 +268,7 @@ impl QuoteReport {
             }
             (false, sellers) => format!("{sellers} of {} prefixes", self.prefixes),
         };
-        let channel = if self.channel.opens {
-            format!(
-                "a new one: locks {} ({} at most), and costs {} to open, some of which comes back",
-                coins(Some(self.channel.locks_nano)),
-                coins(Some(self.channel.most_locks_nano)),
-                coins(Some(self.channel.opening_nano))
-            )
-        } else if self.channel.locks_nano > 0 {
-            format!("one is open; {} more would be locked", coins(Some(self.channel.locks_nano)))
-        } else {
-            "one is open and holds enough".into()
-        };
+        let channel = self.channel.said(coin);
         let mut lines = vec![
             format!("model      {}", self.model),
             format!("input      {} ({counted})", count(self.input_tokens, "token")),
@@ -231,6 +279,7 @@ impl QuoteReport {
             format!("usual      {}", bills(&self.usual_bill)),
             format!("channel    {channel}"),
         ];
+        lines.extend(self.channel.fault.iter().map(|fault| format!("note       {fault}")));
         if self.over_max_cost {
             let most = coins(Some(self.max_cost_nano));
             lines.push(format!("note       the largest answer can cost more than the {most} that it may"));

@@ -9,7 +9,7 @@ use crate::market::ask::Ask;
 use crate::market::book::lowest_by_prefix;
 use crate::market::call::Classes;
 use crate::market::history::median;
-use crate::market::quote::{Basis, Quote, QuotedBill};
+use crate::market::quote::{Basis, Quote, QuotedBill, QuotedChannel};
 use crate::market::ranking::{price_of, reserve};
 use crate::market::score::{Lot, Place};
 use crate::time::Time;
@@ -62,18 +62,16 @@ impl Client {
         let memory = &self.shared.memory;
         let lowest = lowest_by_prefix(known.iter().map(|one| (one.prefix, one.price)));
         let leased = lease.map(|lease| (lease.price, lease.price, lease.bid.provider, Basis::Lease));
-        let first = || known.iter().min_by_key(|one| one.rank());
+        // Whom the order cannot pay it would not ask, where somebody else bids.
+        let can_pay = |one: &&KnownPrice<'_>| {
+            self.forecast(now, order, &lot, &one.ask.provider, one.price).fault.is_none()
+        };
+        let first = || known.iter().take(limits::PRICES_ASKED_MAX).find(can_pay).or(known.first());
         let asked = || first().map(|first| self.expected(order, &lot, first, &known));
         let (price, price_most, provider, basis) =
             leased.or_else(asked).ok_or(Failure::NoSeller { others: 0 })?;
         let usual = median(lowest.values().copied()).unwrap_or(price);
         let expected = memory.purchases.output_tokens(&order.model, &lot).min(lot.output_tokens_max);
-        let acquaintance = self.shared.acquaintance(&provider);
-        let locks_at = |price: Price| {
-            let cost_max = lot.cost_max(price).unwrap_or(Nano(u64::MAX)).min(order.max_cost);
-            self.shared.payments.would_lock_with(now, &provider, cost_max, acquaintance, &self.shared.config)
-        };
-        let ((opens_channel, locks), (_, locks_most)) = (locks_at(price), locks_at(price_most));
         let is_leased = usize::from(basis == Basis::Lease);
         let won_lately = memory.purchases.of(&order.model).and_then(|bought| bought.history.median_bid());
         Ok(Quote {
@@ -92,18 +90,30 @@ impl Client {
             bill: QuotedBill::at(price, &lot, expected),
             most_bill: QuotedBill::at(price_most, &lot, expected),
             usual_bill: QuotedBill::at(usual, &lot, expected),
-            opens_channel,
-            locks,
-            locks_most,
+            channel: self.forecast(now, order, &lot, &provider, price),
+            most_channel: self.forecast(now, order, &lot, &provider, price_most),
         })
+    }
+
+    /// Returns what an order would ask of the channel to a provider at this price.
+    fn forecast(
+        &self,
+        now: Time,
+        order: &Order,
+        lot: &Lot,
+        provider: &NodeId,
+        price: Price,
+    ) -> QuotedChannel {
+        let cost_max = lot.cost_max(price).unwrap_or(Nano(u64::MAX)).min(order.max_cost);
+        let SharedState { payments, config, .. } = &self.shared;
+        payments.forecast(now, provider, cost_max, self.shared.acquaintance(provider), config)
     }
 
     /// Asks those that could take an order what they want for tasks of its classes, those first that would be asked first. (`MK-64`)
     pub(super) fn seek_prices(&mut self, now: Time, order: &Order) {
         let mut lot = Progress::new(now, order.clone()).lot();
         let Ok(sellers) = self.offers(now, order, &lot) else { return };
-        let mut known = self.known_prices(now, order, &mut lot, &sellers);
-        known.sort_by_key(KnownPrice::rank);
+        let known = self.known_prices(now, order, &mut lot, &sellers);
         let first: Vec<NodeId> =
             known.iter().map(|one| one.ask.provider).take(limits::PRICES_ASKED_MAX).collect();
         for provider in first {
@@ -111,7 +121,8 @@ impl Client {
         }
     }
 
-    /// Returns what is known of each seller's price for a lot, once its answer is no longer than the largest that one of them gives.
+    /// Returns what is known of each seller's price for a lot, once its answer is no longer than the largest that one of them gives:
+    /// first who would be asked first.
     fn known_prices<'a>(
         &self,
         now: Time,
@@ -129,8 +140,11 @@ impl Client {
         }
         let classes = lot.classes();
         let is_small = self.shared.memory.purchases.is_small(&order.model, lot);
-        let known = sellers.iter();
-        known.map(|(ask, prefix)| self.known_price(now, order, classes, ask, *prefix, is_small)).collect()
+        let of =
+            |(ask, prefix): &(&'a Ask, Prefix)| self.known_price(now, order, classes, ask, *prefix, is_small);
+        let mut known: Vec<KnownPrice<'a>> = sellers.iter().map(of).collect();
+        known.sort_by_key(KnownPrice::rank);
+        known
     }
 
     /// Returns what is known of one seller's price for a task of these classes, and in which turn it would be asked.

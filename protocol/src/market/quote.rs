@@ -1,6 +1,7 @@
 //! What an order would cost, said before anything is asked. (`MK-64`)
 
 use crate::amount::Nano;
+use crate::channel::fault::PaymentFault;
 use crate::ident::NodeId;
 use crate::market::call::Classes;
 use crate::market::score::Lot;
@@ -39,12 +40,34 @@ pub struct Quote {
     pub usual_bill: QuotedBill,
     /// The most that a bid may ask, where that is bounded by more than the budget. (`MK-52`)
     pub price_max: Option<Price>,
-    /// Whether a channel would have to be opened.
-    pub opens_channel: bool,
-    /// What would be locked beyond what is locked, at the price that it is expected to be paid. (`CH-31`)
-    pub locks: Nano,
+    /// What the order would ask of the channel to its provider, at the price that this is expected to be paid. (`CH-31`)
+    pub channel: QuotedChannel,
     /// The same at the most that it may be paid.
-    pub locks_most: Nano,
+    pub most_channel: QuotedChannel,
+}
+
+/// What an order would ask of a channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QuotedChannel {
+    /// How the channel stands.
+    pub state: QuotedState,
+    /// What it must be given at the least.
+    pub needs: Nano,
+    /// What would be locked beyond what is locked.
+    pub locks: Nano,
+    /// Why the order could not be paid as it is: it would be cut to what can be, or refused. (`MK-13`)
+    pub fault: Option<PaymentFault>,
+}
+
+/// How the channel to a provider stands before an order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QuotedState {
+    /// One would have to be opened.
+    Opens,
+    /// One was asked for, and the ledger has not shown it.
+    Opening,
+    /// One stands.
+    Open,
 }
 
 /// What a price is known from, the surest first.

@@ -146,35 +146,6 @@ impl Payments {
         }
     }
 
-    /// Returns whether a job of this ceiling needs a new channel with a provider of which no bid is known yet, and how much more it
-    /// would lock, before it begins or early for those after it.
-    pub(in crate::client) fn would_lock_with(
-        &self,
-        now: Time,
-        provider: &NodeId,
-        cost_max: Nano,
-        acquaintance: Acquaintance,
-        config: &ClientConfig,
-    ) -> (bool, Nano) {
-        let usable = self.channels.values().filter(|channel| {
-            channel.recorded && channel.payer.provider() == *provider && channel.payer.is_usable()
-        });
-        let Some(channel) = usable.max_by_key(|channel| channel.payer.headroom()) else {
-            return (true, acquaintance.deposit(config, cost_max, Nano::ZERO));
-        };
-        let payer = &channel.payer;
-        let (deposit, headroom) =
-            (acquaintance.deposit(config, cost_max, payer.cumulative()), payer.headroom());
-        let locks = if headroom < cost_max {
-            deposit.min(self.rest_max.saturating_minus(payer.rest()))
-        } else if headroom.saturating_minus(cost_max) < acquaintance.early_mark(deposit, cost_max) {
-            channel.early_top_up(now, headroom.saturating_minus(cost_max), deposit, self.rest_max)
-        } else {
-            Nano::ZERO
-        };
-        (false, locks)
-    }
-
     /// Writes the channel down and asks the ledger for it, unless that was done, and for the deferred
     /// part. There is something to pay for: the provider has delivered (`useful`), or has taken the
     /// task and waits for money. (`CH-32`)

@@ -8,6 +8,7 @@ mod channel;
 mod closing;
 mod debts;
 mod deposit;
+mod forecast;
 mod needs;
 mod news;
 mod opening;

@@ -1,0 +1,65 @@
+//! What a job would ask of a channel to a provider of which no bid is known yet. (`MK-64`)
+
+use crate::amount::Nano;
+use crate::channel::fault::PaymentFault;
+use crate::client::config::ClientConfig;
+use crate::ident::NodeId;
+use crate::limits;
+use crate::market::quote::{QuotedChannel, QuotedState};
+use crate::time::Time;
+
+use super::Payments;
+use super::channel::Channel;
+use super::needs::Acquaintance;
+
+impl Payments {
+    /// Returns what a job of this ceiling would ask of the channel to this provider, before it begins or early for those after it.
+    pub(in crate::client) fn forecast(
+        &self,
+        now: Time,
+        provider: &NodeId,
+        cost_max: Nano,
+        acquaintance: Acquaintance,
+        config: &ClientConfig,
+    ) -> QuotedChannel {
+        let known = self.usable(provider);
+        let payer = known.map(|channel| &channel.payer);
+        let promised = payer.map_or(Nano::ZERO, |payer| payer.cumulative());
+        let deposit = acquaintance.deposit(config, cost_max, promised);
+        let fault = self.fits(payer, cost_max, acquaintance, config).err();
+        let quoted = |state, needs, locks| QuotedChannel { state, needs, locks, fault };
+        let Some(channel) = known else {
+            let most = limits::CHANNELS_MAX;
+            let too_many =
+                (self.channels().count() >= most).then_some(PaymentFault::TooManyChannels { most });
+            return QuotedChannel {
+                fault: too_many.or(fault),
+                ..quoted(QuotedState::Opens, cost_max, deposit)
+            };
+        };
+        let payer = &channel.payer;
+        if payer.is_debt() {
+            let with_debt = |amount: Nano| amount.saturating_plus(promised);
+            return quoted(QuotedState::Opens, with_debt(cost_max), with_debt(deposit));
+        }
+        let headroom = payer.headroom();
+        let left = headroom.saturating_minus(cost_max);
+        let locks = if headroom < cost_max {
+            deposit.min(self.rest_max.saturating_minus(payer.rest()))
+        } else if left < acquaintance.early_mark(deposit, cost_max) {
+            channel.early_top_up(now, left, deposit, self.rest_max)
+        } else {
+            Nano::ZERO
+        };
+        let state = if payer.is_open() { QuotedState::Open } else { QuotedState::Opening };
+        quoted(state, cost_max.saturating_minus(headroom), locks)
+    }
+
+    /// Returns the channel to a provider that a job would use.
+    fn usable(&self, provider: &NodeId) -> Option<&Channel> {
+        let usable = self.channels.values().filter(|channel| {
+            channel.recorded && channel.payer.provider() == *provider && channel.payer.is_usable()
+        });
+        usable.max_by_key(|channel| channel.payer.headroom()).map(|channel| &**channel)
+    }
+}
