@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 use super::print::Printer;
 use super::{own, reach, shutdown, values};
 use crate::api;
-use crate::api::models::{find, resolve};
+use crate::api::models::find;
 use crate::error::NodeError;
 use crate::home::config::NodeConfig;
 use crate::home::peers;
@@ -62,7 +62,7 @@ impl ModelsArgs {
                 printer.data(&models, || table(&models, coin));
             }
             ModelsVerb::Show { name } => {
-                let models = self.offered(&home, &config, |models| resolve(name, models).is_ok()).await?;
+                let models = self.offered(&home, &config, |models| find(name, models).is_ok()).await?;
                 let model = find(name, &models)?;
                 printer.data(model, || page(model, coin));
             }
