@@ -7,13 +7,16 @@ mod testbed;
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::earn::Earner;
 use bombyx_protocol::channel::terms::ChannelTerms;
-use bombyx_protocol::ident::NodeId;
+use bombyx_protocol::ident::{NodeId, Signature};
 use bombyx_protocol::io::PeerFault;
 use bombyx_protocol::limits;
+use bombyx_protocol::market::call::Classes;
 use bombyx_protocol::time::Span;
 use bombyx_protocol::wire::codec;
 use bombyx_protocol::wire::extension::Extensions;
 use bombyx_protocol::wire::message::{Ack, FromClient, FromProvider, ToClient};
+use bombyx_protocol::wire::signed::Signed;
+use bombyx_protocol::work::receipt::Receipt;
 use testbed::guest::{Guest, GuestSession, channel, net, opens, voucher_of, work};
 use testbed::thief::{Plan, Thief};
 use testbed::{CALM, Testbed, chat, engine, price};
@@ -32,20 +35,22 @@ struct Scene {
     /// Chunks that have come, and how many vouchers the provider has asked for.
     next: u32,
     asked: u64,
+    /// The last receipt.
+    receipt: Option<Signed>,
 }
 
 impl Scene {
-    fn new(seed: u64) -> Self {
+    fn new(seed: u64, tokens: u32) -> Self {
         let mut testbed = Testbed::new(seed, CALM);
         let provider = testbed.provider(1, price(PRICE), 1_000);
         let mut guest = Guest::new(&mut testbed, 1, net(1));
-        guest.output_log2 = 11;
+        guest.output_log2 = Classes::of(0, tokens.into()).output_log2;
         let (bid, hash) = guest.call(&mut testbed, provider).unwrap();
         let terms = channel(&bid, 1);
         opens(&mut testbed, guest.identity.id(), &terms, COIN);
         let mut session = guest.award(&mut testbed, provider, &(bid, hash)).unwrap();
-        guest.gives(&mut testbed, provider, &mut session, work(2_000, terms.clone()));
-        let mut scene = Self { testbed, provider, guest, terms, session, next: 0, asked: 0 };
+        guest.gives(&mut testbed, provider, &mut session, work(tokens, terms.clone()));
+        let mut scene = Self { testbed, provider, guest, terms, session, next: 0, asked: 0, receipt: None };
         scene.runs(Span::from_s(1));
         assert!(scene.earner().is_open() && scene.next > 0);
         scene
@@ -61,6 +66,7 @@ impl Scene {
                 FromProvider::Chunk(chunk) if chunk.index == self.next => {
                     self.next += 1;
                     self.asked += u64::from(chunk.receipt.is_some());
+                    self.receipt = chunk.receipt.or(self.receipt.take());
                 }
                 FromProvider::NeedPayment(_) => self.asked += 1,
                 FromProvider::Chunk(_) | FromProvider::Progress(_) => {}
@@ -83,7 +89,7 @@ impl Scene {
 /// (CH-54) Each voucher is for a nano more. What counts is told by how far they have come.
 #[test]
 fn a_client_that_pays_nano_by_nano_is_heard_as_often_as_it_was_asked() {
-    let mut scene = Scene::new(1);
+    let mut scene = Scene::new(1, 2_000);
     for _ in 0..10 {
         for _ in 0..100 {
             let paid = scene.earner().paid();
@@ -100,6 +106,27 @@ fn a_client_that_pays_nano_by_nano_is_heard_as_often_as_it_was_asked() {
     assert_eq!(scene.earner().paid(), due, "it was asked for that");
     scene.runs(Span::from_s(1));
     assert!(scene.earner().served() > due, "and is served on");
+}
+
+/// (WR-10) Of several that come before the last chunk is acknowledged, the first.
+#[test]
+fn one_countersignature_of_a_job_is_looked_at() {
+    for junk in [0, 1, 1_000] {
+        let mut scene = Scene::new(6, 8);
+        let receipt = scene.receipt.clone().unwrap();
+        let says = |scene: &mut Scene, next: u32, signature: Signature| {
+            let payment = Some(voucher_of(&scene.testbed, &scene.terms, scene.earner().served()));
+            let countersignature = Some(signature);
+            let ack = Ack { next, payment, countersignature, extensions: Extensions::NONE };
+            scene.guest.seals(&mut scene.testbed, scene.provider, &mut scene.session, &FromClient::Ack(ack));
+        };
+        (0..junk).for_each(|_| says(&mut scene, 0, Signature([7; 64])));
+        let (next, honest) = (scene.next, Receipt::countersign(&receipt, &scene.guest.identity));
+        says(&mut scene, next, honest);
+        let countersigned: Vec<bool> =
+            scene.testbed.served.iter().map(|(_, job)| job.countersigned).collect();
+        assert_eq!(countersigned, [junk == 0], "after {junk} that are false");
+    }
 }
 
 /// A market two seconds after an order for 40 tokens has come to its only seller, a thief.

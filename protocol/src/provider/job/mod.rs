@@ -367,7 +367,7 @@ impl JobMut<'_> {
         if why.is_none() && served.stream.is_done() {
             self.bidder.served(&self.job.promised.model, &served.done(self.job.origin));
         }
-        self.clientele.has_ended(client, served.countersigned, why.is_some());
+        self.clientele.has_ended(client, served.is_countersigned(), why.is_some());
         self.stop(&served);
         self.out.push(Output::Event(Event::Served(JobReport {
             job: self.id,
@@ -377,7 +377,7 @@ impl JobMut<'_> {
             cost: served.stream.cost(),
             delivered: served.stream.has_begun(),
             refused: why,
-            countersigned: served.countersigned,
+            countersigned: served.is_countersigned(),
         })));
     }
 }

@@ -65,7 +65,8 @@ pub(in crate::provider) struct ServedJob {
     pub(super) heard_at: Time,
     /// When the engine last had a reason to speak, or spoke.
     pub(super) engine_at: Time,
-    pub(super) countersigned: bool,
+    /// Whether its client's countersignature is true, once one has come.
+    countersigned: Option<bool>,
 }
 
 /// How far the count of a task's input is. (`WR-22`, `WR-25`)
@@ -148,7 +149,7 @@ impl ServedJob {
             accept_at: None,
             heard_at: now,
             engine_at: now,
-            countersigned: false,
+            countersigned: None,
         })
     }
 
@@ -282,10 +283,15 @@ impl ServedJob {
 
     pub(super) fn acked(&mut self, now: Time, client: NodeId, ack: &Ack) {
         let receipt = self.stream.last_chunk().and_then(|chunk| chunk.receipt.as_ref());
-        if let (Some(signature), Some(receipt)) = (&ack.countersignature, receipt) {
-            self.countersigned |= Receipt::countersigned(receipt, client, signature);
+        if let (Some(signature), Some(receipt), None) = (&ack.countersignature, receipt, self.countersigned) {
+            self.countersigned = Some(Receipt::countersigned(receipt, client, signature));
         }
         self.stream.acked(now, ack.next);
+    }
+
+    /// Returns whether its client has countersigned the bill.
+    pub(super) fn is_countersigned(&self) -> bool {
+        self.countersigned == Some(true)
     }
 
     /// Returns whether the engine has the task and has not said all that it may say.
