@@ -77,6 +77,24 @@ fn two_that_have_served_and_decline_end_no_call_before_a_stranger_has_bid() {
     }
 }
 
+/// (MK-47) It has served, and the client knows nothing else of it: it has been started again as well.
+#[test]
+fn one_that_declines_ends_no_order_whose_only_other_seller_is_known_by_its_service() {
+    let (mut testbed, client) = market();
+    let honest = testbed.provider(1, price(FAIR), 1_000);
+    assert!(is_answered(&mut testbed, client, 1, order(chat("hello there", 8), COIN, MINUTE)));
+    let liar = Thief::new(100, Plan::Declines(Refusal::BadConversation), price(FAIR / 4));
+    testbed.thief(liar, None);
+    testbed.kill(client);
+    testbed.restart(client);
+    testbed.set_cut(honest, true);
+    testbed.order(client, 2, chat("hello there", 8), COIN, MINUTE);
+    testbed.run(Span::from_ms(2_500), |_| false);
+    testbed.set_cut(honest, false);
+    testbed.run(MINUTE, |testbed| testbed.outcome(2).end.is_some());
+    assert!(testbed.outcome(2).end.unwrap().is_ok(), "{:?}", testbed.outcome(2).end);
+}
+
 /// (MK-47) It is started again, say. One that has served declines, a stranger, or two.
 #[test]
 fn those_that_decline_end_no_order_whose_only_other_seller_is_away_for_a_moment() {

@@ -53,6 +53,13 @@ impl Memory {
         self.known.get(provider).is_some_and(|known| known.reputation.good > 0)
     }
 
+    /// Returns those that have served well since they last failed, and this model last.
+    pub(super) fn proven(&self, model: &ModelId) -> impl Iterator<Item = &NodeId> {
+        let is_proven =
+            |known: &KnownProvider| known.reputation.level > 0 && known.reputation.model == *model;
+        self.known.iter().filter(move |(_, known)| is_proven(known)).map(|(provider, _)| provider)
+    }
+
     /// Returns whether a provider has served well so often that one failure does not end the
     /// acquaintance. (`CH-31`)
     pub(super) fn is_trusted(&self, provider: &NodeId) -> bool {

@@ -136,8 +136,10 @@ impl Progress {
         self.invites = Some(self.invited);
         // Another that sells may be away for a moment.
         let has_declined = |seller: &NodeId| declines.iter().any(|said| said.provider == *seller);
-        let sellers = shared.book.sellers(now, &self.order.model);
-        let is_late = self.had_grace() || sellers.iter().all(|seller| has_declined(&seller.provider));
+        let model = self.order.model;
+        let sellers = shared.book.sellers(now, &model);
+        let mut known = sellers.iter().map(|seller| &seller.provider).chain(shared.memory.proven(&model));
+        let is_late = self.had_grace() || known.all(has_declined);
         if !self.refusals.nobody_else_bids(declines, is_late) {
             return Some(None);
         }
