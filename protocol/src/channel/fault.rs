@@ -171,7 +171,15 @@ impl PaymentFault {
         match *self {
             Self::StrangersLocked { needs, .. } | Self::DepositTooLow { needs, .. } => (0, needs.0),
             Self::ChallengeTooLong { wanted_s, .. } => (1, wanted_s.into()),
-            _ => (2, 0),
+            Self::NoFunds { .. }
+            | Self::DepositInUse { .. }
+            | Self::Terms(_)
+            | Self::Exhausted { .. }
+            | Self::NotOpened { .. }
+            | Self::NoLedger
+            | Self::Closed { .. }
+            | Self::Mismatch { .. }
+            | Self::TooManyChannels { .. } => (2, 0),
         }
     }
 

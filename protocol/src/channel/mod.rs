@@ -2,9 +2,7 @@
 
 pub mod address;
 pub mod cell;
-mod closing;
 pub mod demands;
-mod deposit;
 pub mod earn;
 pub mod exposure;
 pub mod fault;

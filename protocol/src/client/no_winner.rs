@@ -234,7 +234,12 @@ impl Progress {
         let tokens = reports.iter().filter_map(|report| match report.fate {
             Fate::OverBudget => Some(lot.affordable(budget, report.cost_max)),
             Fate::Unpayable { most, .. } => Some(lot.affordable(most.min(budget), report.cost_max)),
-            _ => None,
+            Fate::Won { .. }
+            | Fate::Outscored { .. }
+            | Fate::OverCeiling { .. }
+            | Fate::WeakerTier
+            | Fate::FailedBefore
+            | Fate::NotWanted => None,
         });
         tokens.max()
     }

@@ -1,10 +1,12 @@
 //! The client's side of a channel: what was deposited, what was promised, and what is reserved for running jobs.
 
+mod closing;
+mod deposit;
+mod promise;
+
 use ed25519_dalek::SigningKey;
 
 use crate::amount::Nano;
-use crate::channel::closing::Closing;
-use crate::channel::deposit::Deposit;
 use crate::channel::fault::Mismatch;
 use crate::channel::id::ChannelId;
 use crate::channel::ledger::ChannelState;
@@ -15,7 +17,11 @@ use crate::ident::NodeId;
 use crate::time::{Span, Time};
 use crate::wire::message::Payment;
 
-pub use crate::channel::closing::ClosingStep;
+pub use closing::ClosingStep;
+
+use closing::Closing;
+use deposit::Deposit;
+use promise::Promise;
 
 /// A channel that this node pays on.
 ///
@@ -28,13 +34,7 @@ pub struct Payer {
     deposit: Deposit,
     /// The funding that the promise is for: the first that the ledger has shown.
     epoch: Option<u64>,
-    cumulative: Nano,
-    /// The part of `cumulative` promised since this process started; vouchers from before the
-    /// restart do not cover it.
-    since_start: Nano,
-    /// Whether vouchers of an earlier life may be above what is known: none is signed until the provider has shown its
-    /// newest, because a lower one would promise nothing.
-    unconfirmed: bool,
+    promise: Promise,
     reserved: Nano,
     /// Whether this node wants its rest back.
     wants_rest: bool,
@@ -74,9 +74,7 @@ impl Payer {
             provider,
             deposit: Deposit::opening(deposit),
             epoch: None,
-            cumulative: Nano::ZERO,
-            since_start: Nano::ZERO,
-            unconfirmed: false,
+            promise: Promise::default(),
             reserved: Nano::ZERO,
             wants_rest: false,
             gone: false,
@@ -91,8 +89,7 @@ impl Payer {
         let mut payer = Self::opening(record.terms, record.provider, record.deposit);
         payer.deposit = Deposit::restored(record.deposit, record.locked);
         payer.epoch = record.epoch;
-        payer.unconfirmed = true;
-        payer.cumulative = record.cumulative;
+        payer.promise = Promise::restored(record.cumulative);
         payer.wants_rest = record.closing;
         payer.gone = record.gone;
         payer
@@ -107,7 +104,7 @@ impl Payer {
             deposit: if self.is_open() { self.deposit.shown() } else { self.deposit.asked() },
             locked: self.deposit.locked(),
             epoch: self.epoch,
-            cumulative: self.cumulative,
+            cumulative: self.promise.cumulative(),
             closing: self.wants_rest,
             gone: self.gone,
         }
@@ -134,7 +131,7 @@ impl Payer {
     /// Returns everything promised so far.
     #[must_use]
     pub const fn cumulative(&self) -> Nano {
-        self.cumulative
+        self.promise.cumulative()
     }
 
     /// Returns whether the ledger has shown the channel funded.
@@ -157,13 +154,13 @@ impl Payer {
 
     /// Returns whether the ledger shows another funding than the one that was promised in.
     fn is_of_another_funding(&self) -> bool {
-        self.view.epoch.is_some() && self.view.epoch != self.epoch
+        self.view.epoch.is_some_and(|shown| Some(shown) != self.epoch)
     }
 
     /// Returns what can still be promised to new jobs.
     #[must_use]
     pub const fn headroom(&self) -> Nano {
-        self.deposit.asked().saturating_minus(self.cumulative).saturating_minus(self.reserved)
+        self.deposit.asked().saturating_minus(self.promise.cumulative()).saturating_minus(self.reserved)
     }
 
     /// Returns what the jobs that run on it may still cost.
@@ -176,7 +173,7 @@ impl Payer {
     /// included.
     #[must_use]
     pub const fn rest(&self) -> Nano {
-        self.deposit.locked().saturating_minus(self.cumulative)
+        self.deposit.locked().saturating_minus(self.promise.cumulative())
     }
 
     /// Returns whether more was asked for on the deposit than the ledger has shown.
@@ -188,13 +185,13 @@ impl Payer {
     /// Returns whether what was asked for on the deposit covers every job that runs on it.
     #[must_use]
     pub fn is_covered(&self) -> bool {
-        self.cumulative.saturating_plus(self.reserved) <= self.deposit.asked()
+        self.promise.cumulative().saturating_plus(self.reserved) <= self.deposit.asked()
     }
 
     /// Returns what is missing for that.
     #[must_use]
     pub fn uncovered(&self) -> Nano {
-        self.cumulative.saturating_plus(self.reserved).saturating_minus(self.deposit.asked())
+        self.promise.cumulative().saturating_plus(self.reserved).saturating_minus(self.deposit.asked())
     }
 
     /// Sets aside the most that a job can cost. (`CH-2`)
@@ -232,7 +229,7 @@ impl Payer {
 
     /// Notes that an opening surely had no effect: nothing is locked, and what was served on credit is owed. (`CH-56`)
     pub fn not_opened(&mut self) {
-        self.deposit.not_opened(self.cumulative);
+        self.deposit.not_opened(self.promise.cumulative());
     }
 
     /// Returns whether the ledger surely does not know the channel, which is kept for what is owed on it. (`CH-56`)
@@ -244,7 +241,7 @@ impl Payer {
     /// Counts no longer on a part of the deposit that the ledger was never asked for, as far as nothing was promised out of it
     /// on credit.
     pub fn forgo(&mut self, amount: Nano) {
-        self.deposit.forgo(amount, self.cumulative);
+        self.deposit.forgo(amount, self.promise.cumulative());
     }
 
     /// Promises `amount` more, out of what the job reserved. (`CH-3`)
@@ -252,13 +249,9 @@ impl Payer {
     /// # Errors
     /// [`InsufficientDeposit`] when the promise would pass the deposit; nothing changes then.
     pub fn owe(&mut self, amount: Nano) -> Result<(), InsufficientDeposit> {
-        let cumulative = self
-            .cumulative
-            .plus(amount)
-            .filter(|sum| *sum <= self.deposit.asked())
-            .ok_or(InsufficientDeposit)?;
-        self.cumulative = cumulative;
-        self.since_start = self.since_start.saturating_plus(amount);
+        if !self.promise.owe(amount, self.deposit.asked()) {
+            return Err(InsufficientDeposit);
+        }
         self.reserved = self.reserved.saturating_minus(amount);
         Ok(())
     }
@@ -267,7 +260,7 @@ impl Payer {
     /// above it.
     #[must_use]
     pub fn payment(&self, key: &SigningKey) -> Option<Payment> {
-        let may_sign = !self.unconfirmed && !self.gone && !self.is_of_another_funding();
+        let may_sign = self.promise.is_confirmed() && !self.gone && !self.is_of_another_funding();
         let voucher = self.voucher().filter(|_| may_sign)?;
         Some(Payment { epoch: voucher.epoch, cumulative: voucher.cumulative, signature: voucher.sign(key) })
     }
@@ -277,7 +270,7 @@ impl Payer {
     pub fn voucher(&self) -> Option<Voucher> {
         let epoch = self.epoch?;
         // While a top-up is under way the promise may be ahead of the ledger; a voucher may not.
-        let cumulative = self.cumulative.min(self.deposit.shown());
+        let cumulative = self.promise.cumulative().min(self.deposit.shown());
         (cumulative > Nano::ZERO).then_some(Voucher { account: self.account(), epoch, cumulative })
     }
 
@@ -287,7 +280,7 @@ impl Payer {
     /// have changed then. (`CH-8`, `CH-24`)
     pub fn recover(&mut self, newest: Option<&Voucher>) -> Option<Mismatch> {
         let Some(voucher) = newest else {
-            self.unconfirmed = false;
+            self.promise.confirm();
             return None;
         };
         // Before the ledger has shown the funding nobody can say whether the voucher is for it.
@@ -297,31 +290,14 @@ impl Payer {
             return Some(Mismatch::Epoch { known, shown: voucher.epoch });
         }
         // One of an earlier funding is void: it says that the provider has none of this one.
-        let mismatch = if voucher.epoch == known { self.signed(voucher.cumulative) } else { None };
-        self.deposit.promised(self.cumulative);
-        self.unconfirmed = false;
-        mismatch
-    }
-
-    /// Notes that a voucher over `total` exists whose signature by this node's key was checked.
-    fn signed(&mut self, total: Nano) -> Option<Mismatch> {
-        if self.unconfirmed {
-            // Never cut at the deposit that is known: a promise above it was made for a top-up that the store forgot.
-            let known = self.cumulative.saturating_minus(self.since_start);
-            let behind = total > known;
-            if behind {
-                self.cumulative = total.saturating_plus(self.since_start);
-            }
-            behind.then_some(Mismatch::Behind { known, shown: total })
-        } else {
-            let known = self.cumulative;
-            let foreign = total > known;
-            if foreign {
-                self.cumulative = total;
-                self.want_close();
-            }
-            foreign.then_some(Mismatch::Voucher { known, shown: total })
+        let of_this = (voucher.epoch == known).then_some(voucher.cumulative);
+        let mismatch = of_this.and_then(|total| self.promise.was_signed(total));
+        if matches!(mismatch, Some(Mismatch::Voucher { .. })) {
+            self.want_close();
         }
+        self.deposit.promised(self.promise.cumulative());
+        self.promise.confirm();
+        mismatch
     }
 
     /// Takes what the ledger shows, which may be untrue. Whatever does not fit what this node knows makes it ask for its rest
@@ -349,9 +325,10 @@ impl Payer {
         }
         observed.changed |= self.deposit.observe(first, state.deposit);
         let before = core::mem::replace(&mut self.view.settled, state.settled);
-        if state.settled > self.cumulative && state.settled > before {
+        if state.settled > self.promise.cumulative() && state.settled > before {
             // Nothing is left to pay: either this is untrue, or vouchers exist that this node does not know.
-            observed.mismatch = Some(Mismatch::Settled { known: self.cumulative, shown: state.settled });
+            observed.mismatch =
+                Some(Mismatch::Settled { known: self.promise.cumulative(), shown: state.settled });
             observed.changed = true;
             self.want_close();
         }
