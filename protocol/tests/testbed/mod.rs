@@ -7,6 +7,7 @@ pub mod channel;
 pub mod engine;
 pub mod guest;
 mod outages;
+mod plan;
 mod run;
 pub mod scene;
 pub mod thief;
