@@ -12,7 +12,7 @@ use crate::api::handle::NodeHandle;
 use crate::error::NodeError;
 use crate::home::config::NodeConfig;
 use crate::home::keys::Keys;
-use crate::home::{Note, NoteGuard, peers};
+use crate::home::peers;
 use crate::http::admin;
 use crate::store::StoreError;
 
@@ -21,12 +21,13 @@ pub(super) const LISTEN: [&str; 2] = ["/ip4/0.0.0.0/udp/0/quic-v1", "/ip4/0.0.0.
 /// Until the first peer is connected: what needs none is done without.
 const JOIN_WAIT: Duration = Duration::from_secs(5);
 
-/// How long a verb waits for a home that another process has, unless its own deadline says otherwise.
-pub(super) const HOME_WAIT: Duration = Duration::from_secs(60);
+/// How long a home is waited for that another process has, unless a deadline says otherwise: longer than `channels close` waits for
+/// closes, and than a node needs for an orderly end.
+pub(super) const HOME_WAIT: Duration = Duration::from_secs(90);
 /// Between two looks at it.
 const HOME_PAUSE: Duration = Duration::from_millis(200);
 
-/// Makes an attempt until no other process has the home: an `ask`, or a node that is about to serve or to end.
+/// Makes an attempt until no other process has the home: a verb with a node of its own, or a node that is about to serve or to end.
 ///
 /// # Errors
 /// Those of the attempt; that the home is in use, after this time.
@@ -35,9 +36,16 @@ pub(super) async fn once_free<T>(
     mut attempt: impl AsyncFnMut() -> Result<T, NodeError>,
 ) -> Result<T, NodeError> {
     let until = Instant::now() + within;
+    let mut is_said = false;
     loop {
         match attempt().await {
-            Err(NodeError::Store(StoreError::InUse(_))) if Instant::now() < until => sleep(HOME_PAUSE).await,
+            Err(NodeError::Store(StoreError::InUse(_))) if Instant::now() < until => {
+                if !is_said {
+                    tracing::info!("another process has this home; its end is waited for");
+                    is_said = true;
+                }
+                sleep(HOME_PAUSE).await;
+            }
             ended => return ended,
         }
     }
@@ -52,7 +60,6 @@ pub(super) struct VerbNode {
 struct OwnNode {
     node: NodeHandle,
     running: JoinHandle<Result<(), NodeError>>,
-    _note: NoteGuard,
 }
 
 /// Returns a configuration for a node that only buys, and that nobody needs to find.
@@ -88,22 +95,13 @@ impl VerbNode {
             // Nobody there: a close then takes its challenge time.
             let _ = node.wait_for_peers(1, JOIN_WAIT).await;
         }
+        // It leaves no note: who finds one hands its work to that node, or does not start beside it, and this one ends in a moment.
         let opened = async {
             let admin = admin::serve(node.clone(), home).await?;
-            let status = node.status().await?;
-            let note = Note {
-                pid: std::process::id(),
-                node_id: status.node_id,
-                addresses: status.addresses,
-                admin,
-                gateway: None,
-                models: Vec::new(),
-            };
-            let note = reach::leave(&note, home)?;
-            Ok((reach::running(home).await?, note))
+            LocalNode::at(home, std::process::id(), admin).await
         };
         match opened.await {
-            Ok((pages, note)) => Ok(Self { pages, own: Some(OwnNode { node, running, _note: note }) }),
+            Ok(pages) => Ok(Self { pages, own: Some(OwnNode { node, running }) }),
             Err(error) => {
                 node.shutdown().await;
                 Err(error)
@@ -121,7 +119,7 @@ impl VerbNode {
     /// # Errors
     /// What made it fail.
     pub(super) async fn end(self) -> Result<(), NodeError> {
-        let Some(OwnNode { node, running, _note }) = self.own else { return Ok(()) };
+        let Some(OwnNode { node, running }) = self.own else { return Ok(()) };
         node.shutdown().await;
         running.await.map_err(|_| NodeError::Bug("the node's task panicked".into()))?
     }

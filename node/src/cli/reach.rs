@@ -23,7 +23,10 @@ const ACTION_PATIENCE: Duration = Duration::from_secs(240);
 /// A node that runs and answers.
 pub(super) struct LocalNode {
     home: PathBuf,
-    note: Note,
+    /// Its process.
+    pub(super) pid: u32,
+    /// Base URL of its pages.
+    admin: String,
     client: reqwest::Client,
     token: String,
     pub(super) status: Status,
@@ -45,35 +48,44 @@ pub(super) async fn running(home: &Path) -> Result<LocalNode, NodeError> {
     let not_running = |why: String| NodeError::NotRunning { home: home.into(), why };
     let note = Note::read(home).map_err(|error| not_running(format!("its note cannot be read: {error}")))?;
     let note = note.ok_or_else(|| not_running("it left no note there".into()))?;
-    let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build();
-    let client = client.map_err(|error| not_running(error.to_string()))?;
-    let token = keys::read_private(&home.join(TOKEN))?.to_string();
-    let ask = async {
-        let request = client.get(format!("{}/status", note.admin)).bearer_auth(&token);
-        request.send().await?.error_for_status()?.json::<Status>().await
-    };
-    let status = ask.await.map_err(|error: reqwest::Error| {
-        let pid = note.pid;
-        not_running(if error.is_connect() {
-            format!(
-                "process {pid} has ended without an orderly end (it was killed, or the power failed), and left its note; `bombyx up` \
-                 starts it again, with its keys, channels and vouchers"
-            )
-        } else {
-            format!("process {pid} left a note but does not answer: {}", error.without_url())
-        })
-    })?;
+    let node = LocalNode::at(home, note.pid, note.admin).await?;
     // A node that was killed leaves its note; its port may be another one's by now.
-    if status.node_id != note.node_id {
+    if node.status.node_id != note.node_id {
         return Err(not_running(format!("process {} is gone and another node has its port", note.pid)));
     }
-    Ok(LocalNode { home: home.into(), note, client, token, status })
+    Ok(node)
 }
 
 impl LocalNode {
+    /// Returns the node of `home` whose process is `pid` and whose pages are at `admin`.
+    ///
+    /// # Errors
+    /// [`NodeError::NotRunning`] where it does not answer, [`NodeError::Keys`] where its token cannot be read.
+    pub(super) async fn at(home: &Path, pid: u32, admin: String) -> Result<Self, NodeError> {
+        let not_running = |why: String| NodeError::NotRunning { home: home.into(), why };
+        let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build();
+        let client = client.map_err(|error| not_running(error.to_string()))?;
+        let token = keys::read_private(&home.join(TOKEN))?.to_string();
+        let ask = async {
+            let request = client.get(format!("{admin}/status")).bearer_auth(&token);
+            request.send().await?.error_for_status()?.json::<Status>().await
+        };
+        let status = ask.await.map_err(|error: reqwest::Error| {
+            not_running(if error.is_connect() {
+                format!(
+                    "process {pid} has ended without an orderly end (it was killed, or the power failed), and left its note; \
+                     `bombyx up` starts it again, with its keys, channels and vouchers"
+                )
+            } else {
+                format!("process {pid} left a note but does not answer: {}", error.without_url())
+            })
+        })?;
+        Ok(Self { home: home.into(), pid, admin, client, token, status })
+    }
+
     /// Returns a page.
     pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, NodeError> {
-        self.answer(self.client.get(format!("{}{path}", self.note.admin)).bearer_auth(&self.token)).await
+        self.answer(self.client.get(format!("{}{path}", self.admin)).bearer_auth(&self.token)).await
     }
 
     /// Returns an action.
@@ -82,7 +94,7 @@ impl LocalNode {
         path: &str,
         body: &(impl Serialize + Sync),
     ) -> Result<T, NodeError> {
-        let request = self.client.post(format!("{}{path}", self.note.admin)).timeout(ACTION_PATIENCE);
+        let request = self.client.post(format!("{}{path}", self.admin)).timeout(ACTION_PATIENCE);
         self.answer(request.bearer_auth(&self.token).json(body)).await
     }
 
@@ -91,7 +103,7 @@ impl LocalNode {
         let stopped = |_| NodeError::Stopped("admin page");
         // An answer takes as long as its order, which has a deadline of its own.
         let client = reqwest::Client::builder().no_proxy().build().map_err(stopped)?;
-        let request = client.post(format!("{}/ask", self.note.admin)).bearer_auth(&self.token);
+        let request = client.post(format!("{}/ask", self.admin)).bearer_auth(&self.token);
         let sent = request.json(question).send().await;
         let mut answer = sent.map_err(|error| NodeError::NotRunning {
             home: self.home.clone(),

@@ -10,14 +10,16 @@ use tokio::task::{JoinError, JoinHandle};
 
 use super::coins;
 use super::print::{Bars, Printer};
-use super::{reach, shutdown, values};
+use super::{own, reach, shutdown, values};
 use crate::api;
+use crate::api::RunningNode;
 use crate::api::handle::NodeHandle;
 use crate::error::NodeError;
 use crate::home::config::{Coins, NodeConfig};
 use crate::home::{Note, NoteGuard};
 use crate::http;
 use crate::http::admin;
+use crate::store::StoreError;
 
 /// Flags of `bombyx up`; each counts more than the configuration.
 #[derive(Debug, Args)]
@@ -60,8 +62,7 @@ pub(super) struct Up {
 impl Up {
     pub(super) async fn run(self, home: PathBuf, printer: Printer) -> Result<(), NodeError> {
         let config = self.over(NodeConfig::load(&home)?);
-        let mut bars = Bars::default();
-        let (node, driver) = api::start_showing(config.clone(), move |advance| bars.show(advance)).await?;
+        let (node, driver) = own::once_free(own::HOME_WAIT, async || start(&config).await).await?;
         let ready = announce(&config, &node, printer).await;
         let ended = match ready {
             Ok(note) => {
@@ -104,6 +105,19 @@ impl Up {
         provide.ep = self.ep.unwrap_or(provide.ep);
         config
     }
+}
+
+/// Starts the node, unless another one serves in its home: that one does not end by itself, as a verb or a node that ends does.
+async fn start(config: &NodeConfig) -> Result<RunningNode, NodeError> {
+    let mut bars = Bars::default();
+    let started = api::start_showing(config.clone(), move |advance| bars.show(advance)).await;
+    if let Err(NodeError::Store(StoreError::InUse(_))) = &started
+        && let Ok(other) = reach::running(&config.home).await
+        && !other.status.ending
+    {
+        return Err(NodeError::AlreadyRunning { home: config.home.clone(), pid: other.pid });
+    }
+    started
 }
 
 /// Opens the node's pages and says, on stdout and in its home, that it is ready. The note goes when it is dropped.

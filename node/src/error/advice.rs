@@ -50,8 +50,12 @@ impl NodeError {
                 "check the path and its permissions, or choose another --home".into()
             }
             Self::Store(StoreError::InUse(_)) => {
-                "another node runs with this home: stop it, use it through its gateway, or choose another --home"
+                "a verb that is not done yet has this home, or a node that does not answer: wait for its end, stop it, or choose \
+                 another --home"
                     .into()
+            }
+            Self::AlreadyRunning { .. } => {
+                "stop it, use it through its gateway, or choose another --home".into()
             }
             Self::Store(
                 StoreError::Lost { path, .. }

@@ -137,6 +137,14 @@ pub enum NodeError {
         /// What is missing.
         why: String,
     },
+    /// Another node serves in that home.
+    #[error("another node runs with this home, {home}: process {pid}")]
+    AlreadyRunning {
+        /// Which home.
+        home: PathBuf,
+        /// Its process.
+        pid: u32,
+    },
     /// A file.
     #[error("cannot {what} {path}: {source}")]
     Io {
@@ -192,9 +200,10 @@ impl NodeError {
             Self::Usage(_) | Self::Channel(_) => ExitKind::Usage,
             Self::Denied { code, .. } => *code,
             Self::Config(_) | Self::Keys(_) | Self::Permissions(_) | Self::Wallet(_) => ExitKind::Config,
-            Self::Store(StoreError::InUse(_)) | Self::Listen { .. } | Self::Net(NetError::Listen { .. }) => {
-                ExitKind::AddressInUse
-            }
+            Self::Store(StoreError::InUse(_))
+            | Self::AlreadyRunning { .. }
+            | Self::Listen { .. }
+            | Self::Net(NetError::Listen { .. }) => ExitKind::AddressInUse,
             Self::Store(
                 StoreError::Lost { .. } | StoreError::Damaged { .. } | StoreError::OtherNode { .. },
             ) => ExitKind::Store,

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::names::NOTE;
 use super::permissions;
 
-/// What a running node tells about itself: written when it is ready, removed when it ends.
+/// What a running node tells about itself: written when it is ready, removed when it ends. A node that is started for one verb
+/// leaves none.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Note {
     /// Its process.

@@ -3,6 +3,7 @@
 
 mod dead_ledger;
 mod money;
+mod one_node;
 mod one_wallet;
 mod ports;
 #[path = "../processes/mod.rs"]

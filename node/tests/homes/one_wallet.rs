@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bombyx_node::store::{Store, StoreError};
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
@@ -40,6 +41,11 @@ async fn questions_at_once_in_one_home_are_all_answered_from_one_wallet() {
     let mut node =
         command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap();
     // One that is about to run is waited for, and for what it is about to know.
+    let until = Instant::now() + PATIENCE;
+    while !matches!(Store::read_any(&home.join("records.redb")), Err(StoreError::InUse(_))) {
+        assert!(node.try_wait().unwrap().is_none() && Instant::now() < until, "no node has the home");
+        sleep(Duration::from_millis(5)).await;
+    }
     let models = shown(&home, &["models", "list"]).await;
     assert_eq!(models[0]["name"], CHAT, "{models}");
     shown(&home, &["channels", "--ledger", &ledger.url, "recover"]).await;
