@@ -3,15 +3,14 @@
 
 mod testbed;
 
-use bombyx_protocol::Preferences;
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::fault::PaymentFault;
 use bombyx_protocol::io::{Command, Failure};
-use bombyx_protocol::limits::{CREDIT_HOUR, DEBTS_MAX};
+use bombyx_protocol::limits::CREDIT_HOUR;
 use bombyx_protocol::provider::{CreditLimits, ProviderConfig};
 use bombyx_protocol::time::Span;
-use bombyx_protocol::work::order::{Order, TaskKind};
-use testbed::{CALM, MODEL, Testbed, chat, engine, order, price};
+use bombyx_protocol::work::order::TaskKind;
+use testbed::{CALM, MODEL, Testbed, chat, engine, price};
 
 const COIN: Nano = Nano(1_000_000_000);
 const MINUTE: Span = Span::from_s(60);
@@ -165,88 +164,4 @@ fn what_was_due_on_a_channel_that_is_gone_is_lost_unless_a_close_pays_it_out() {
         let lost = if is_dust || !closes { due } else { Nano::ZERO };
         assert_eq!(testbed.provider_at(provider).lost(testbed.now), lost, "{per_k} {closes}");
     }
-}
-
-/// (`CH-56`) Each question of a poor home used to propose another account, and what was served before was paid by nobody.
-#[test]
-fn what_was_served_before_the_wallet_held_enough_is_paid_with_the_next_job_on_the_same_channel() {
-    for (questions, restarts) in [(1, false), (3, false), (1, true), (3, true)] {
-        let mut testbed = Testbed::new(6, CALM);
-        let client = testbed.client(1, Nano(1_000));
-        let provider = testbed.provider(1, price(40_000_000), 1_000);
-        let mut cost = Nano::ZERO;
-        for order in 1..=questions + 1 {
-            if order > questions {
-                testbed.fund(client, COIN);
-            }
-            testbed.order(client, order, chat("count for me", 20), COIN, MINUTE);
-            testbed.run_to_end(MINUTE);
-            let bill = testbed.outcome(order).end.unwrap().unwrap();
-            cost = cost.saturating_plus(bill.cost);
-            if order <= questions {
-                assert_eq!((bill.unpaid, testbed.chain.opened), (bill.cost, 0));
-                assert_eq!(testbed.client_at(client).debts().map(|(_, owed)| owed).sum::<Nano>(), cost);
-                assert_eq!(testbed.client_at(client).channels().count(), 0, "nothing is locked");
-            }
-            if restarts {
-                testbed.kill(client);
-                testbed.restart(client);
-            }
-        }
-        testbed.run(MINUTE, |_| false);
-        assert_eq!(testbed.chain.opened, 1);
-        let earner = testbed.provider_at(provider).channels().next().unwrap();
-        assert_eq!(earner.paid(), cost, "{questions} questions, restarts {restarts}");
-        assert_eq!(testbed.provider_at(provider).loans(testbed.now).count(), 0);
-        assert_eq!(testbed.client_at(client).debts().count(), 0);
-    }
-}
-
-/// (`CH-56`)
-#[test]
-fn a_user_that_leaves_waits_for_no_channel_that_was_never_opened_and_one_that_opens_it_pays_what_is_owed() {
-    for opens in [false, true] {
-        let mut testbed = Testbed::new(7, CALM);
-        let client = testbed.client(1, Nano(1_000));
-        let provider = testbed.provider(1, price(40_000_000), 1_000);
-        testbed.order(client, 1, chat("count for me", 20), COIN, MINUTE);
-        testbed.run_to_end(MINUTE);
-        assert_eq!(testbed.client_at(client).debts().count(), 1);
-        let owed = testbed.outcome(1).end.unwrap().unwrap().unpaid;
-        if opens {
-            testbed.fund(client, COIN);
-            let payee = testbed.provider_at(provider).payee();
-            assert_eq!(testbed.client_at(client).channel_to(provider, &payee), None);
-            testbed.command(client, Command::Open { provider, payee, deposit: Nano(10_000_000) });
-            testbed.run(MINUTE, |_| false);
-            let payer = testbed.client_at(client).channels().next().unwrap();
-            assert_eq!((payer.is_open(), payer.headroom()), (true, Nano(10_000_000)));
-            assert_eq!(payer.cumulative(), owed);
-        }
-        testbed.command(client, Command::Settle);
-        testbed.run(Span::from_s(2 * 3_600), |_| false);
-        assert_eq!(testbed.client_at(client).channels().count(), 0, "{opens}");
-        assert_eq!(testbed.client_at(client).debts().count(), 0, "{opens}");
-    }
-}
-
-/// (`CH-56`)
-#[test]
-fn of_many_debts_the_largest_are_remembered() {
-    let mut testbed = Testbed::new(8, CALM);
-    let client = testbed.client(1, Nano(1_000));
-    let sellers = DEBTS_MAX as u64 + 3;
-    for number in 1..=sellers {
-        let provider = testbed.provider(number, price(10_000_000 + 100_000 * number), 1_000);
-        let preferences = Preferences { only: vec![provider], ..Preferences::default() };
-        let placed = Order { preferences, ..order(chat("count for me", 20), COIN, MINUTE) };
-        testbed.place_order(client, number, placed);
-        testbed.run(MINUTE, |testbed| testbed.outcome(number).end.is_some());
-        testbed.run(Span::from_s(10), |_| false);
-        testbed.kill(provider);
-    }
-    let owed: Vec<Nano> = testbed.client_at(client).debts().map(|(_, owed)| owed).collect();
-    let first = testbed.outcome(3).end.unwrap().unwrap().cost;
-    assert_eq!(owed.len(), DEBTS_MAX);
-    assert!(owed.iter().all(|owed| *owed > first), "the least are forgotten");
 }

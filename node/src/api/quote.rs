@@ -91,8 +91,8 @@ pub(crate) struct ChannelReport {
     pub locks_nano: u64,
     /// The same at the most that the price may be.
     pub most_locks_nano: u64,
-    /// What the wallet must hold beside that to open it: fees at their most, and a reserve for its close of which the rest comes
-    /// back.
+    /// What the wallet must hold beside that to open it or to add to it: fees at their most, and for a new one a reserve for its
+    /// close, of which the rest comes back.
     pub opening_nano: u64,
     /// What the wallet holds; absent where the ledger does not say.
     pub wallet_nano: Option<u64>,
@@ -157,13 +157,18 @@ impl NodeHandle {
     /// Returns what an order would ask of its channel, and of the wallet.
     async fn quoted_channel(&self, quote: &Quote) -> ChannelReport {
         let QuotedChannel { state, needs, locks, fault } = quote.channel;
-        let opens = state == QuotedState::Opens;
-        let opening = if opens { self.ledger().opening_surplus().await } else { Nano::ZERO };
+        let opening = match state {
+            QuotedState::Opens => self.ledger().opening_surplus().await,
+            QuotedState::Opening | QuotedState::Open if needs > Nano::ZERO => {
+                self.ledger().addition_surplus().await
+            }
+            QuotedState::Opening | QuotedState::Open => Nano::ZERO,
+        };
         let held = match self.ledger().wallet_address() {
             Some(wallet) => self.ledger().balance(wallet).await.ok(),
             None => Some(Nano::ZERO),
         };
-        let takes = if opens || needs > Nano::ZERO { needs.saturating_plus(opening) } else { Nano::ZERO };
+        let takes = needs.saturating_plus(opening);
         let cut = |fault: PaymentFault| {
             format!("{fault}; the answer would be cut to what can be paid for, if that is 32 tokens or more")
         };

@@ -104,6 +104,11 @@ impl Ledger {
         fate
     }
 
+    /// Returns what a wallet must hold to add to a channel, beyond the addition: fees at their most.
+    pub async fn addition_surplus(&self) -> Nano {
+        self.prices().await.top_up_surplus().saturating_plus(self.transfer_fee_max(1).await)
+    }
+
     /// Returns what a wallet must hold to open a channel, beyond the deposit: fees at their most, of which a part is not taken.
     pub async fn opening_surplus(&self) -> Nano {
         self.prices().await.open_surplus().saturating_plus(self.transfer_fee_max(1).await)

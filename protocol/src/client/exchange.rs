@@ -235,7 +235,9 @@ impl AttemptMut<'_> {
             let has_waited = self.now >= self.attempt.started + limits::PAYMENT_WAIT;
             return own.filter(|_| has_waited).map_or(Failure::Refused(why), Failure::Payment);
         }
-        if [Refusal::Unpaid, Refusal::BadVoucher, Refusal::ChallengeTooShort].contains(&why) {
+        if why == Refusal::Unpaid {
+            self.payments.close_refused(self.now, account, self.outbox);
+        } else if [Refusal::BadVoucher, Refusal::ChallengeTooShort].contains(&why) {
             self.payments.close(self.now, account, self.outbox);
         }
         Failure::Refused(why)

@@ -40,10 +40,12 @@ impl Deposit {
         self.locked
     }
 
-    /// Notes that so much more is asked for.
-    pub(super) const fn top_up(&mut self, amount: Nano) {
+    /// Notes that so much more is asked for; where nothing was locked yet, with the opening.
+    pub(super) fn top_up(&mut self, amount: Nano) {
         self.asked = self.asked.saturating_plus(amount);
-        self.locked = self.locked.saturating_plus(amount);
+        if self.locked > Nano::ZERO {
+            self.locked = self.locked.saturating_plus(amount);
+        }
     }
 
     /// Takes off a top-up that came to nothing. One whose fate is unknown stays among what may be locked. (`CH-29`)

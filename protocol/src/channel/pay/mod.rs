@@ -230,6 +230,7 @@ impl Payer {
     /// Notes that an opening surely had no effect: nothing is locked, and what was served on credit is owed. (`CH-56`)
     pub fn not_opened(&mut self) {
         self.deposit.not_opened(self.promise.cumulative());
+        self.wants_rest = false;
     }
 
     /// Returns whether the ledger surely does not know the channel, which is kept for what is owed on it. (`CH-56`)

@@ -39,6 +39,10 @@ pub(super) struct Channel {
     pub(super) early: Option<Nano>,
     /// Until when none is asked for early, because the last top-up came to nothing.
     pub(super) not_early_until: Option<Time>,
+    /// When the ledger was first seen to show it, in this life or one before.
+    pub(super) opened_at: Option<Time>,
+    /// Why it was last not opened, where that is certain.
+    pub(super) unopened: Option<PaymentFault>,
     /// When to look at it again, once it is gone.
     pub(super) looks: Looks,
 }
@@ -58,6 +62,8 @@ impl Channel {
             deferred: Nano::ZERO,
             early: None,
             not_early_until: None,
+            opened_at: None,
+            unopened: None,
             looks: Looks::default(),
         }
     }

@@ -31,14 +31,21 @@ impl Payments {
 
     /// Begins to close one channel, so that its rest comes back.
     pub(in crate::client) fn close(&mut self, now: Time, account: &ChannelId, outbox: &mut Outbox) {
-        if self.forgets_debt(account, outbox) {
-            return;
-        }
-        if let Some(channel) = self.channel(account) {
+        // Of one that was not opened nothing comes back, and what is owed on it stays owed. (`CH-56`)
+        if let Some(channel) = self.channel(account).filter(|channel| !channel.payer.is_debt()) {
             channel.payer.want_close();
             channel.persist(outbox);
         }
         self.timers(now, outbox);
+    }
+
+    /// Begins to close a channel on which its provider serves no more, unless it may not have seen it yet: that takes it as long as a
+    /// deposit is waited for.
+    pub(in crate::client) fn close_refused(&mut self, now: Time, account: &ChannelId, outbox: &mut Outbox) {
+        let opened = self.channels.get(account).and_then(|channel| channel.opened_at);
+        if opened.is_some_and(|at| now >= at + limits::PAYMENT_WAIT) {
+            self.close(now, account, outbox);
+        }
     }
 
     /// Takes the next step of every close under way, and begins one on each channel that has been idle

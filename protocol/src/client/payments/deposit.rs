@@ -40,8 +40,13 @@ impl Payments {
             channel.reserve(cost_max)?;
             return Ok(self.propose(channel));
         };
+        if channel.payer.is_debt() {
+            // The wallet may hold more by now.
+            channel.asked_at = None;
+        }
         if channel.payer.headroom() < cost_max {
-            let amount = deposit.min(self.rest_max.saturating_minus(channel.payer.rest()));
+            let wanted = deposit.saturating_plus(channel.payer.uncovered());
+            let amount = wanted.min(self.rest_max.saturating_minus(channel.payer.rest()));
             channel.payer.top_up(amount);
             channel.deferred = channel.deferred.saturating_plus(amount);
             if channel.useful {
@@ -96,8 +101,9 @@ impl Payments {
 
     /// Returns the most that another job can cost on a channel, or on a new one, with what may be added to it.
     fn room_for(&self, known: Option<&Payer>, acquaintance: Acquaintance) -> Nano {
-        let (headroom, rest) = known.map_or_else(Default::default, |payer| (payer.headroom(), payer.rest()));
-        let addition = self.rest_max.saturating_minus(rest);
+        let of = |of: fn(&Payer) -> Nano| known.map_or(Nano::ZERO, of);
+        let (headroom, rest, uncovered) = (of(Payer::headroom), of(Payer::rest), of(Payer::uncovered));
+        let addition = self.rest_max.saturating_minus(rest).saturating_minus(uncovered);
         headroom.saturating_plus(addition).min(acquaintance.room).max(headroom)
     }
 
@@ -173,6 +179,7 @@ impl Payments {
             channel.recorded = true;
             channel.asked_at = Some(now);
             channel.payer.open();
+            channel.unopened = None;
             channel.persist(outbox);
             channel.open(outbox);
             self.proposed.remove(account);

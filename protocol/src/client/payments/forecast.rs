@@ -42,17 +42,17 @@ impl Payments {
             let with_debt = |amount: Nano| amount.saturating_plus(promised);
             return quoted(QuotedState::Opens, with_debt(cost_max), with_debt(deposit));
         }
-        let headroom = payer.headroom();
+        let (headroom, uncovered) = (payer.headroom(), payer.uncovered());
         let left = headroom.saturating_minus(cost_max);
         let locks = if headroom < cost_max {
-            deposit.min(self.rest_max.saturating_minus(payer.rest()))
+            deposit.saturating_plus(uncovered).min(self.rest_max.saturating_minus(payer.rest()))
         } else if left < acquaintance.early_mark(deposit, cost_max) {
             channel.early_top_up(now, left, deposit, self.rest_max)
         } else {
             Nano::ZERO
         };
         let state = if payer.is_open() { QuotedState::Open } else { QuotedState::Opening };
-        quoted(state, cost_max.saturating_minus(headroom), locks)
+        quoted(state, cost_max.saturating_plus(uncovered).saturating_minus(headroom), locks)
     }
 
     /// Returns the channel to a provider that a job would use.
@@ -61,5 +61,37 @@ impl Payments {
             channel.recorded && channel.payer.provider() == *provider && channel.payer.is_usable()
         });
         usable.max_by_key(|channel| channel.payer.headroom()).map(|channel| &**channel)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::channel::record::{PayerRecord, Record};
+    use crate::channel::terms::ChannelTerms;
+    use crate::outbox::Outbox;
+
+    /// (`MK-64`) An addition came to nothing after a job had begun on it.
+    #[test]
+    fn what_is_promised_above_a_deposit_is_part_of_the_next_addition() {
+        let config = ClientConfig::for_tests(1);
+        let key = ed25519_dalek::SigningKey::from_bytes(&config.channel_seed).verifying_key().to_bytes();
+        let provider = NodeId([5; 32]);
+        let record = PayerRecord {
+            terms: ChannelTerms { client_key: key, ..ChannelTerms::for_tests() }.into(),
+            provider,
+            deposit: Nano(100),
+            locked: Nano(100),
+            epoch: Some(1),
+            cumulative: Nano(120),
+            closing: false,
+            gone: false,
+        };
+        let payments = Payments::restored(&config, vec![Record::Payer(record)], &mut Outbox::default());
+        let acquaintance = Acquaintance { level: 1, room: Nano(u64::MAX) };
+        let quoted = payments.forecast(Time(1), &provider, Nano(10), acquaintance, &config);
+        assert_eq!((quoted.state, quoted.needs, quoted.fault), (QuotedState::Open, Nano(30), None));
+        assert_eq!(quoted.locks, Nano(60), "four ceilings and the excess");
     }
 }

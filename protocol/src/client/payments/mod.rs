@@ -69,6 +69,7 @@ impl Payments {
             match record {
                 Record::Payer(record) => {
                     let mut channel = Channel::new(Payer::restored(record), None);
+                    channel.opened_at = channel.payer.is_open().then_some(Time(0));
                     channel.maybe_sent = !channel.payer.is_open() && !channel.payer.is_debt();
                     if channel.payer.terms().client_key != key.verifying_key().to_bytes() {
                         // Nothing can be signed on it, not even a close. It stays on disk for the key
@@ -146,7 +147,7 @@ impl Payments {
         let channel = self.channels.get(account).filter(|channel| channel.recorded)?;
         let (account, why) = (channel.address(), LedgerFault::Unknown);
         match (channel.payer.is_open(), channel.funding) {
-            (false, _) => Some(PaymentFault::NotOpened { account, why }),
+            (false, _) => channel.unopened.or(Some(PaymentFault::NotOpened { account, why })),
             (true, true) => Some(PaymentFault::Exhausted { account, why }),
             (true, false) => None,
         }

@@ -56,6 +56,9 @@ impl Payments {
         if channel.payer.is_closing() != was_closing {
             channel.acted_at = None;
         }
+        if channel.payer.is_open() {
+            channel.opened_at.get_or_insert(now);
+        }
         if observed.changed {
             channel.funding = false;
             if !channel.payer.is_being_topped_up() {
@@ -114,12 +117,7 @@ impl Payments {
         // The orders that need the deferred part end with the opening.
         channel.forgo_deferred();
         channel.maybe_sent |= !why.is_certain();
-        // Only a deposit that surely never left is forgotten. (`CH-29`)
-        if !channel.maybe_sent {
-            channel.payer.not_opened();
-            self.keep_debt(&account, outbox);
-        }
-        Some(match why {
+        let fault = match why {
             LedgerFault::Funds { missing } => {
                 let missing = missing.saturating_minus(asked.saturating_minus(deposit));
                 PaymentFault::NoFunds { deposit, missing }
@@ -127,6 +125,13 @@ impl Payments {
             LedgerFault::NotSent | LedgerFault::Refused { .. } | LedgerFault::Unknown => {
                 PaymentFault::NotOpened { account: address, why }
             }
-        })
+        };
+        // Only a deposit that surely never left is forgotten. (`CH-29`)
+        if !channel.maybe_sent {
+            channel.unopened = Some(fault);
+            channel.payer.not_opened();
+            self.keep_debt(&account, outbox);
+        }
+        Some(fault)
     }
 }
