@@ -194,3 +194,34 @@ fn a_refused_top_up_sends_the_order_to_another_bidder_that_goes_on_where_it_stop
     let promised: Nano = testbed.client_at(client).channels().map(|payer| payer.cumulative()).sum();
     assert_eq!(promised, bills, "the bills are what is paid");
 }
+
+/// (MK-15) A lease has no other bidders: one that was given credit and wants money now is no reason to end an order that a channel can
+/// pay.
+#[test]
+fn an_empty_wallet_ends_no_order_on_a_lease_that_a_channel_with_another_can_pay() {
+    let one = ceiling(price(FAIR), &task(200));
+    let mut testbed = Testbed::new(8, CALM);
+    let client = testbed.client_with(ClientConfig { leases: true, ..limited(COIN) }, Nano(2 * one.0 + 100));
+    let known = testbed.provider(1, price(FAIR), 1_000);
+    runs(&mut testbed, client, 1, asking(&[known], 200));
+    testbed.run(Span::from_s(5), |_| false);
+    let credit = CreditLimits { per_client: Nano(2 * ceiling(price(FAIR / 4), &task(10)).0), per_hour: COIN };
+    let config = ProviderConfig { credit, ..ProviderConfig::for_tests(2) };
+    let cheap = testbed.provider_with(config, price(FAIR / 4), 1_000);
+    // It wins the lease, and is paid by nobody.
+    let preferences = Preferences { only: vec![cheap], ..Preferences::default() };
+    runs(&mut testbed, client, 2, Order { preferences, ..order(task(10), COIN, MINUTE) });
+    let mut served = 0;
+    for number in 3..=10 {
+        runs(&mut testbed, client, number, order(task(10), COIN, MINUTE));
+        let outcome = testbed.outcome(number);
+        assert_eq!(outcome.text, engine::answer(10), "{number}: {:?} {:?}", outcome.end, outcome.failed_over);
+        served += usize::from(
+            outcome
+                .failed_over
+                .iter()
+                .any(|why| matches!(why, Failure::Payment(PaymentFault::NoFunds { .. }))),
+        );
+    }
+    assert!(served > 0, "it wanted money once at least");
+}

@@ -295,7 +295,7 @@ impl NodeHandle {
         if deposit == Nano::ZERO {
             return Err(NodeError::Usage("a channel needs a deposit of more than nothing".into()));
         }
-        self.ledger.can_spend(deposit).await?;
+        self.ledger.can_open(deposit).await?;
         let (answer, opened) = oneshot::channel();
         self.request(NodeRequest::Open { card: Box::new(card), deposit, answer }).await?;
         Ok(opened.await.map_err(|_| NodeError::Stopped("driver"))??)
@@ -306,7 +306,7 @@ impl NodeHandle {
     /// # Errors
     /// As [`Self::close_channel`], and [`NodeError::Ledger`] when the wallet does not hold that much.
     pub async fn top_up_channel(&self, account: ChannelId, amount: Nano) -> Result<ChannelStatus, NodeError> {
-        self.ledger.can_spend(amount).await?;
+        self.ledger.can_add(amount).await?;
         let (answer, channel) = oneshot::channel();
         self.request(NodeRequest::TopUp { account, amount, answer }).await?;
         Ok(channel.await.map_err(|_| NodeError::Stopped("driver"))??)

@@ -92,8 +92,11 @@ pub(crate) enum AnswerPart {
         hint: String,
         /// The exit code that belongs to it.
         code: u8,
-        /// What was paid all the same, in nano.
+        /// What was billed all the same, in nano.
         cost_nano: u64,
+        /// What of it is not paid yet.
+        #[serde(default)]
+        unpaid_nano: u64,
         /// Input tokens billed all the same.
         #[serde(default)]
         input_tokens: u64,
@@ -223,7 +226,8 @@ pub(crate) fn put(node: NodeHandle, question: Question) -> mpsc::Receiver<Answer
                     error: error.to_string(),
                     hint: error.hint(),
                     code: error.code().number(),
-                    cost_nano: spent.cost.saturating_minus(spent.unpaid).0,
+                    cost_nano: spent.cost.0,
+                    unpaid_nano: spent.unpaid.0,
                     input_tokens: spent.input_tokens,
                     output_tokens: spent.output_tokens,
                 },

@@ -266,19 +266,33 @@ impl Ask {
                     }
                     return Ok(());
                 }
-                AnswerPart::Failed { error, hint, code, cost_nano, input_tokens, output_tokens } => {
+                AnswerPart::Failed {
+                    error,
+                    hint,
+                    code,
+                    cost_nano,
+                    unpaid_nano,
+                    input_tokens,
+                    output_tokens,
+                } => {
                     end_line(is_line_open);
                     if printer.json {
                         let failed = serde_json::json!({
                             "error": error, "hint": hint, "code": code, "cost_nano": cost_nano,
+                            "unpaid_nano": unpaid_nano,
                             "input_tokens": input_tokens, "output_tokens": output_tokens,
                             // It is paid for.
                             "text": (!text.is_empty()).then_some(text),
                         });
                         printer.data(&failed, String::new);
                     } else if cost_nano > 0 {
-                        let paid = coin.amount(Nano(cost_nano));
-                        printer.note(&format!("paid all the same for what was delivered: {paid}"));
+                        let [cost, unpaid] = [cost_nano, unpaid_nano].map(|nano| coin.amount(Nano(nano)));
+                        let paid = if unpaid_nano > 0 {
+                            format!(", of which {unpaid} is not paid yet")
+                        } else {
+                            String::new()
+                        };
+                        printer.note(&format!("billed all the same for what was delivered: {cost}{paid}"));
                     }
                     return Err(NodeError::Denied { error, hint, code: ExitKind::of(code) });
                 }

@@ -1,9 +1,12 @@
 //! What the driver shows of itself: sizes, counts and amounts.
 
+use std::collections::BTreeMap;
+
 use bombyx_protocol::ChannelId;
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::earn::Earner;
 use bombyx_protocol::channel::fault::PaymentFault;
+use bombyx_protocol::ident::NodeId;
 use bombyx_protocol::provider::OpenLoan;
 
 use super::state::Driver;
@@ -34,7 +37,7 @@ impl Driver {
                 jobs_refused: self.served.refused,
                 served_nano: self.served.nano,
                 lost_nano: provider.lost(self.now()).0,
-                due: provider.channels().flat_map(dues).chain(provider.loans(self.now()).map(loan)).collect(),
+                due: provider.channels().flat_map(dues).chain(lent(provider.loans(self.now()))).collect(),
                 payee: PayeeCard { provider: self.node(), payee: provider.payee() }.to_string(),
             }),
             client: ClientStatus {
@@ -95,14 +98,19 @@ pub(super) fn dues(earner: &Earner) -> Vec<DueStatus> {
     sums.into_iter().filter(|(due, _)| *due > Nano::ZERO).map(due).collect()
 }
 
-fn loan(loan: OpenLoan) -> DueStatus {
-    let OpenLoan { account, client, amount, .. } = loan;
-    DueStatus {
+/// Returns what is lent, by channel.
+fn lent(loans: impl Iterator<Item = OpenLoan>) -> impl Iterator<Item = DueStatus> {
+    let mut sums: BTreeMap<(ChannelId, NodeId), Nano> = BTreeMap::new();
+    for OpenLoan { account, client, amount, .. } in loans {
+        let sum = sums.entry((account, client)).or_default();
+        *sum = sum.saturating_plus(amount);
+    }
+    sums.into_iter().map(|((account, client), sum)| DueStatus {
         account: account.to_string(),
         peer: client.to_string(),
-        due_nano: amount.0,
+        due_nano: sum.0,
         why: Unpaid::NoChannel,
-    }
+    })
 }
 
 impl Driver {

@@ -10,7 +10,6 @@ use tycho_types::models::{
 use super::chain::std_address;
 use super::error::LedgerError;
 use super::state::Ledger;
-use super::wallet::TRANSFER_FEE_MAX;
 
 const OPERATION: &str = "send coins";
 
@@ -38,16 +37,27 @@ impl Ledger {
         Ok(have.saturating_minus(need))
     }
 
-    /// Returns whether the wallet holds `amount` and the fee of a transfer.
+    /// Checks that the wallet holds what opening a channel with this deposit takes.
     ///
     /// # Errors
     /// [`LedgerError::Balance`] says what is missing; [`LedgerError::Chain`] when nothing is known.
-    pub async fn can_spend(&self, amount: Nano) -> Result<(), LedgerError> {
-        let wallet = self.wallet_for(OPERATION)?.address();
-        let fee = self.prices().await.scaled(TRANSFER_FEE_MAX);
-        let (have, need) = (self.balance(wallet).await?, amount.saturating_plus(fee));
+    pub async fn can_open(&self, deposit: Nano) -> Result<(), LedgerError> {
+        self.can_spend("open a channel", deposit.saturating_plus(self.opening_surplus().await)).await
+    }
+
+    /// Checks that the wallet holds what adding this amount to a channel takes.
+    ///
+    /// # Errors
+    /// As [`Self::can_open`].
+    pub async fn can_add(&self, amount: Nano) -> Result<(), LedgerError> {
+        self.can_spend("add to a channel", amount.saturating_plus(self.addition_surplus().await)).await
+    }
+
+    async fn can_spend(&self, operation: &'static str, need: Nano) -> Result<(), LedgerError> {
+        let wallet = self.wallet_for(operation)?.address();
+        let have = self.balance(wallet).await?;
         if have < need {
-            return Err(LedgerError::Balance { operation: "spend coins", wallet, have, need });
+            return Err(LedgerError::Balance { operation, wallet, have, need });
         }
         Ok(())
     }

@@ -21,7 +21,6 @@ use super::progress::Progress;
 use super::purchases::Bought;
 use super::room::LateBid;
 use super::shared::{SharedState, ceiling};
-use super::verdict::standing;
 
 /// Runners-up that are kept warm for a failover; the others are released at once. (`MK-11`, `MK-13`)
 const WARM_MAX: usize = 3;
@@ -77,7 +76,7 @@ impl Progress {
         }
         let lot = self.lot();
         shared.book.bid(now, prefix, shared.memory.level(&from) > 0, lot.classes(), &bid);
-        let stands = standing(now, &lot, &self.order.preferences, self.budget(), &bid, prefix, shared);
+        let stands = self.standing(now, &lot, &bid, prefix, shared);
         let (left, wait) = (self.deadline.since(now).as_ms(), bid.first_token_ms(lot.input.count()));
         if wait >= left && stands.refused.is_none() {
             let answer = shared.memory.purchases.output_tokens(&bid.model, &lot);
@@ -132,9 +131,7 @@ impl Progress {
         }
         let lot = self.lot();
         let wants = self.wants(now, &lot, auction.prefixes(), shared);
-        let mut outcome = auction.close(&wants, |bid, prefix| {
-            standing(now, &lot, &self.order.preferences, self.budget(), bid, prefix, shared)
-        });
+        let mut outcome = auction.close(&wants, |bid, prefix| self.standing(now, &lot, bid, prefix, shared));
         let is_asked = !outcome.candidates.is_empty();
         let able_min = if self.is_direct || wants.median.is_some() { ABLE_MIN } else { ABLE_FIRST_MIN };
         if !late.is_empty() || outcome.reports.iter().any(|bid| !self.out.contains(&bid.provider)) {

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::amount::Nano;
+use crate::channel::fault::PaymentFault;
 use crate::ident::NodeId;
 use crate::io::{Bill, Failure, OrderNews};
 use crate::limits;
@@ -86,6 +87,8 @@ pub(super) struct Progress {
     pub(super) unanswered: u32,
     /// How often its answer's limit was lowered to what can be paid for.
     shortened: u8,
+    /// Why nothing can be locked for it: it goes only to whom a channel that stands can pay.
+    pub(super) unfunded: Option<PaymentFault>,
     /// Whom the last call invited.
     pub(super) invited: Share,
     /// Whom the next call invites, where nobody of those could be awarded.
@@ -144,6 +147,7 @@ impl Progress {
             silent_since: None,
             unanswered: 0,
             shortened: 0,
+            unfunded: None,
             invited: Share::FIRST,
             invites: None,
             counted: None,

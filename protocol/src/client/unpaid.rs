@@ -4,6 +4,7 @@
 use crate::amount::Nano;
 use crate::channel::fault::{PaymentFault, Remedy};
 use crate::channel::id::ChannelId;
+use crate::ident::NodeId;
 use crate::io::Failure;
 use crate::market::auction::Candidate;
 use crate::time::Time;
@@ -20,7 +21,8 @@ impl Client {
     /// Notes that an order cannot be paid on its channel: it goes on with another provider, or ends.
     pub(super) fn cannot_pay(&mut self, now: Time, id: OrderId, fault: PaymentFault) {
         let Some(active) = self.orders.get_mut(&id) else { return };
-        if active.progress.ends_unpaid(fault, &mut self.shared) {
+        let provider = active.job().map(|(_, provider)| provider);
+        if active.progress.ends_unpaid(fault, provider, &mut self.shared) {
             self.end(now, id, Failure::Payment(fault));
         } else {
             self.fail_over(now, id, Failure::Payment(fault));
@@ -37,7 +39,7 @@ impl Client {
         fault: PaymentFault,
     ) {
         let why = Failure::Payment(fault);
-        if progress.ends_unpaid(fault, &mut self.shared) {
+        if progress.ends_unpaid(fault, Some(conduct.provider), &mut self.shared) {
             self.conclude(id, progress, Err(why));
         } else {
             self.go_elsewhere(now, id, progress, conduct, None, why);
@@ -77,9 +79,14 @@ impl Progress {
         payments.channel_for(now, bid, needs, config, outbox)
     }
 
-    /// Returns whether the order ends for a fault of the wallet or the ledger: no channel of a candidate holds enough. Those whose
-    /// do not are given back.
-    fn ends_unpaid(&mut self, fault: PaymentFault, shared: &mut SharedState) -> bool {
+    /// Returns whether the order ends for a fault of the wallet or the ledger: no channel of a candidate holds enough, nor was there one
+    /// call for those with others whose channels hold anything. Candidates whose do not are given back.
+    fn ends_unpaid(
+        &mut self,
+        fault: PaymentFault,
+        provider: Option<NodeId>,
+        shared: &mut SharedState,
+    ) -> bool {
         if fault.remedy() != Remedy::AnotherChannel {
             return false;
         }
@@ -91,6 +98,7 @@ impl Progress {
                 shared.outbox.release(bid.provider, bid.call, ReleaseReason::Unfit);
             }
         }
-        self.candidates.is_empty()
+        let has_called = self.unfunded.replace(fault).is_some();
+        self.candidates.is_empty() && (has_called || !shared.payments.holds_for_others(provider))
     }
 }

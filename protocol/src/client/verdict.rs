@@ -14,11 +14,11 @@ use crate::market::score::{Lot, Place, Speed, Standing};
 use crate::time::Time;
 use crate::wire::message::Refusal;
 use crate::work::order::ModelId;
-use crate::work::preferences::Preferences;
 
 use super::attempt::Attempt;
 use super::order::Phase;
 use super::payments::Acquaintance;
+use super::progress::Progress;
 use super::purchases::Service;
 use super::shared::SharedState;
 
@@ -168,44 +168,52 @@ const fn is_harmless(why: Failure) -> bool {
     matches!(why, Failure::Refused(Refusal::UnknownBid | Refusal::OtherClass | Refusal::Leaving))
 }
 
-/// Returns how a bidder stands with this client.
-pub(super) fn standing(
-    now: Time,
-    lot: &Lot,
-    wanted: &Preferences,
-    budget: Nano,
-    bid: &Bid,
-    prefix: Prefix,
-    shared: &SharedState,
-) -> Standing {
-    let SharedState { memory, payments, config, .. } = shared;
-    let level = memory.level(&bid.provider);
-    let known = memory.place(now, &bid.provider, prefix, memory.purchases.is_small(&bid.model, lot));
-    let is_new = matches!(known, Place::Tried | Place::Unknown);
-    let place = if is_new && !config.market.quota { Place::Proven } else { known };
-    let measured = || memory.speed(&bid.provider, &bid.model);
-    let cost_max = lot.cost_max(bid.price).unwrap_or(Nano(u64::MAX));
-    let stands_s = payments.challenge_with(bid.provider, &bid.payee);
-    let acquaintance = shared.acquaintance(&bid.provider);
-    let paid = payments.can_pay(bid, cost_max.min(budget), acquaintance, config);
-    let unpayable = paid.err().filter(|why| !matches!(why, PaymentFault::DepositInUse { .. })).map(|why| {
+impl Progress {
+    /// Returns how a bidder for what is left of the order stands with this client.
+    pub(super) fn standing(
+        &self,
+        now: Time,
+        lot: &Lot,
+        bid: &Bid,
+        prefix: Prefix,
+        shared: &SharedState,
+    ) -> Standing {
+        let wanted = &self.order.preferences;
+        let SharedState { memory, payments, config, .. } = shared;
+        let level = memory.level(&bid.provider);
+        let known = memory.place(now, &bid.provider, prefix, memory.purchases.is_small(&bid.model, lot));
+        let is_new = matches!(known, Place::Tried | Place::Unknown);
+        let place = if is_new && !config.market.quota { Place::Proven } else { known };
+        let measured = || memory.speed(&bid.provider, &bid.model);
+        let cost_max = lot.cost_max(bid.price).unwrap_or(Nano(u64::MAX));
+        let stands_s = payments.challenge_with(bid.provider, &bid.payee);
+        let acquaintance = shared.acquaintance(&bid.provider);
+        let needs = cost_max.min(self.budget());
+        let paid = match self.unfunded {
+            Some(why) if !payments.holds(bid, needs) => Err((why, Nano::ZERO)),
+            Some(_) | None => payments
+                .can_pay(bid, needs, acquaintance, config)
+                .map_err(|why| (why, payments.payable_max(bid, acquaintance, config))),
+        };
         // Room on a channel may be there again before the award.
-        Fate::Unpayable { why, most: payments.payable_max(bid, acquaintance, config) }
-    });
-    Standing {
-        turn: wanted.turn(&bid.provider),
-        place,
-        level,
-        speed: if config.market.measures { measured() } else { Speed::default() },
-        locks: payments.would_lock(bid, cost_max, Acquaintance { level, room: Nano(u64::MAX) }, config),
-        challenge_s: stands_s.unwrap_or_else(|| config.challenge_s.max(bid.payee.challenge_s)),
-        refused: if !wanted.allow(&bid.provider) {
-            Some(Fate::NotWanted)
-        } else if place == Place::Barred {
-            Some(Fate::FailedBefore)
-        } else {
-            unpayable
-        },
+        let passes = |why: &PaymentFault| matches!(why, PaymentFault::DepositInUse { .. });
+        let unpayable = paid.err().filter(|(why, _)| !passes(why));
+        let unpayable = unpayable.map(|(why, most)| Fate::Unpayable { why, most });
+        Standing {
+            turn: wanted.turn(&bid.provider),
+            place,
+            level,
+            speed: if config.market.measures { measured() } else { Speed::default() },
+            locks: payments.would_lock(bid, cost_max, Acquaintance { level, room: Nano(u64::MAX) }, config),
+            challenge_s: stands_s.unwrap_or_else(|| config.challenge_s.max(bid.payee.challenge_s)),
+            refused: if !wanted.allow(&bid.provider) {
+                Some(Fate::NotWanted)
+            } else if place == Place::Barred {
+                Some(Fate::FailedBefore)
+            } else {
+                unpayable
+            },
+        }
     }
 }
 

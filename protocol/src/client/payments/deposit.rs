@@ -136,6 +136,15 @@ impl Payments {
         })
     }
 
+    /// Returns whether a channel that stands with another provider holds anything.
+    pub(in crate::client) fn holds_for_others(&self, provider: Option<NodeId>) -> bool {
+        let mut others = self.channels.values().filter(|other| Some(other.payer.provider()) != provider);
+        others.any(|channel| {
+            let payer = &channel.payer;
+            payer.is_open() && payer.is_usable() && payer.headroom() > channel.deferred
+        })
+    }
+
     /// Returns how much more a job of this ceiling would lock with this bidder.
     pub(in crate::client) fn would_lock(
         &self,
