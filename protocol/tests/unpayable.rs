@@ -225,3 +225,26 @@ fn an_empty_wallet_ends_no_order_on_a_lease_that_a_channel_with_another_can_pay(
     }
     assert!(served > 0, "it wanted money once at least");
 }
+
+/// (MK-15) Whom the user would ask first has bid, and the others had not yet when the auction ended.
+#[test]
+fn an_empty_wallet_ends_no_order_whose_first_choice_wants_money_beside_a_channel_that_stands() {
+    let one = ceiling(price(FAIR), &task(900));
+    let mut testbed = Testbed::new(9, CALM);
+    let client = testbed.client_with(ClientConfig { leases: true, ..limited(COIN) }, Nano(2 * one.0 + 100));
+    let known = testbed.provider(1, price(FAIR), 1_000);
+    runs(&mut testbed, client, 1, asking(&[known], 900));
+    testbed.run(Span::from_s(5), |_| false);
+    let credit = CreditLimits { per_client: Nano(3 * ceiling(price(FAIR / 4), &task(10)).0), per_hour: COIN };
+    let config = ProviderConfig { credit, ..ProviderConfig::for_tests(2) };
+    let cheap = testbed.provider_with(config, price(FAIR / 4), 1_000);
+    testbed.slow_us.insert(known, 30_000);
+    for number in 2..=20 {
+        runs(&mut testbed, client, number, asking(&[cheap], 10));
+        let outcome = testbed.outcome(number);
+        assert_eq!(outcome.text, engine::answer(10), "{number}: {:?} {:?}", outcome.end, outcome.failed_over);
+        if number % 3 == 0 {
+            testbed.run(Span::from_s(2), |_| false);
+        }
+    }
+}
