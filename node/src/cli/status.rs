@@ -115,6 +115,13 @@ fn text(status: &Status) -> String {
         coin.amount(Nano(client.spent_nano)),
         count(client.asks as u64, "offer")
     ));
+    lines.extend(client.owed.iter().map(|owed| {
+        format!(
+            "owed      {} to {}, served before the wallet held enough for a channel: its next answer that the wallet can pay for pays it",
+            coin.amount(Nano(owed.owed_nano)),
+            owed.peer.get(..8).unwrap_or(&owed.peer)
+        )
+    }));
     for channel in &status.channels {
         lines.push(format!(
             "channel   {channel}: {} of {}",
@@ -129,7 +136,8 @@ fn text(status: &Status) -> String {
 mod tests {
     use super::*;
     use crate::status::{
-        ChannelPhase, ChannelStatus, ClientStatus, Direction, LedgerStatus, ProviderStatus, SalesStatus,
+        ChannelPhase, ChannelStatus, ClientStatus, Direction, LedgerStatus, OwedStatus, ProviderStatus,
+        SalesStatus,
     };
 
     #[test]
@@ -182,7 +190,12 @@ mod tests {
             peers: 1,
             addresses: Vec::new(),
             provider: Some(provider),
-            client: ClientStatus { asks: 2, orders_done: 0, orders_failed: 3, ..ClientStatus::default() },
+            client: ClientStatus {
+                asks: 2,
+                orders_failed: 3,
+                owed: vec![OwedStatus { peer: "c7".repeat(32), owed_nano: 91_040 }],
+                ..ClientStatus::default()
+            },
             ledger: LedgerStatus {
                 url: "url".into(),
                 network_id: -3,
@@ -210,6 +223,7 @@ mod tests {
             "lost      0.00031992 TON: served and never paid",
             "bought    0 orders answered since 2026-09-21 14:13:20 UTC, 3 failed or cancelled",
             "2 offers known",
+            "owed      0.00009104 TON to c7c7c7c7, served before the wallet held enough",
             "channel   earns from 772ce054, open: 0.000357 of 1 TON",
             "channel   pays to 772ce054, closing: 0.000357 of 1 TON",
         ] {

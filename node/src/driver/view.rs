@@ -13,8 +13,8 @@ use super::state::Driver;
 use crate::status::channels::{ChannelError, earning, paying};
 use crate::status::payee::PayeeCard;
 use crate::status::{
-    ChannelPhase, ChannelStatus, ClientStatus, Direction, DueStatus, ModelStatus, ProviderStatus, Status,
-    Unpaid,
+    ChannelPhase, ChannelStatus, ClientStatus, Direction, DueStatus, ModelStatus, OwedStatus, ProviderStatus,
+    Status, Unpaid,
 };
 
 impl Driver {
@@ -46,6 +46,7 @@ impl Driver {
                 orders_done: self.orders.done,
                 orders_failed: self.orders.failed,
                 spent_nano: self.orders.spent_nano,
+                owed: self.client.debts().map(owed).collect(),
             },
             ledger: self.ledger.clone(),
             channels: self.channels(),
@@ -96,6 +97,10 @@ pub(super) fn dues(earner: &Earner) -> Vec<DueStatus> {
         why,
     };
     sums.into_iter().filter(|(due, _)| *due > Nano::ZERO).map(due).collect()
+}
+
+fn owed((peer, owed): (NodeId, Nano)) -> OwedStatus {
+    OwedStatus { peer: peer.to_string(), owed_nano: owed.0 }
 }
 
 /// Returns what is lent, by channel.

@@ -278,6 +278,18 @@ pub struct ClientStatus {
     pub orders_failed: u64,
     /// What all of them cost, in nano.
     pub spent_nano: u64,
+    /// What was served before the wallet held enough for a channel, by provider. (`CH-56`)
+    #[serde(default)]
+    pub owed: Vec<OwedStatus>,
+}
+
+/// What is owed to a provider on a channel that the wallet could not open: the next answer that it can pay for pays that as well.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwedStatus {
+    /// To whom.
+    pub peer: String,
+    /// How much, in nano.
+    pub owed_nano: u64,
 }
 
 /// A node's ledger and wallet.
