@@ -1,17 +1,19 @@
 //! What a node says about itself: for `bombyx status`, the admin page and the report of a settlement.
 
 pub(crate) mod channels;
+mod dues;
 pub(crate) mod models;
 pub(crate) mod payee;
 
 use std::fmt;
 
 use bombyx_protocol::amount::Nano;
-use bombyx_protocol::limits::PAYOUT_MIN;
 use bombyx_protocol::provider::Sales;
 use serde::{Deserialize, Serialize};
 
 use crate::ledger::{CoinName, MAINNET_ID, friendly, parse_address};
+
+pub(crate) use dues::{DueStatus, OwedStatus, Unpaid};
 
 /// Returns a number of things in words.
 #[must_use]
@@ -172,76 +174,6 @@ impl fmt::Display for SalesStatus {
     }
 }
 
-/// What is due on one channel, for one reason.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DueStatus {
-    /// The channel's account.
-    pub account: String,
-    /// Who owes it.
-    pub peer: String,
-    /// How much, in nano.
-    pub due_nano: u64,
-    /// Why it is not paid out yet.
-    pub why: Unpaid,
-}
-
-/// Why what is due is not paid out yet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Unpaid {
-    /// A close would pay nothing out.
-    TooLittle,
-    /// It is claimed later, all at once.
-    NotYet,
-    /// The ledger has not shown the channel since the start.
-    NotSeen,
-    /// A close is under way.
-    Closing,
-    /// Served on a channel that the ledger shows, and its client has sent no voucher for it.
-    NoVoucher,
-    /// Served on credit, and the ledger does not show the client's channel.
-    NoChannel,
-    /// Served, and given up.
-    GivenUp,
-}
-
-impl Unpaid {
-    /// Returns whether a voucher covers it, so that it can be claimed.
-    #[must_use]
-    pub const fn is_covered(self) -> bool {
-        match self {
-            Self::TooLittle | Self::NotYet | Self::NotSeen | Self::Closing => true,
-            Self::NoVoucher | Self::NoChannel | Self::GivenUp => false,
-        }
-    }
-}
-
-impl fmt::Display for Unpaid {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::TooLittle => write!(
-                f,
-                "less than {PAYOUT_MIN} coins, of which a close would pay nothing out; it grows with further jobs, and \
-                 `bombyx channels close ACCOUNT` closes all the same"
-            ),
-            Self::NotYet => f.write_str(
-                "claimed once `provide.settle_at` is due on the channel, or when it closes: `bombyx channels close ACCOUNT`, \
-                 or the end of this node",
-            ),
-            Self::NotSeen => f.write_str("the ledger has not shown the channel since the start"),
-            Self::Closing => f.write_str("the close is under way"),
-            Self::NoVoucher => f.write_str("served, and its client has not paid for it yet: no more is served to it meanwhile"),
-            Self::NoChannel => f.write_str(
-                "served on credit in the last hour to clients whose channel the ledger does not show (a wallet that holds too \
-                 little opens none); no more than `provide.credit` is served so to each, and `provide.credit_per_hour` to all",
-            ),
-            Self::GivenUp => f.write_str(
-                "given up: a client did not pay for what was delivered; one that owes more than a window is served no more",
-            ),
-        }
-    }
-}
-
 /// A model on offer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModelStatus {
@@ -281,15 +213,6 @@ pub struct ClientStatus {
     /// What was served before the wallet held enough for a channel, by provider. (`CH-56`)
     #[serde(default)]
     pub owed: Vec<OwedStatus>,
-}
-
-/// What is owed to a provider on a channel that the wallet could not open: the next answer that it can pay for pays that as well.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OwedStatus {
-    /// To whom.
-    pub peer: String,
-    /// How much, in nano.
-    pub owed_nano: u64,
 }
 
 /// A node's ledger and wallet.
