@@ -23,7 +23,6 @@ use super::quote::QuoteReport;
 use super::vectors::Vectors;
 use crate::engine::fit::{Fitted, fit};
 use crate::error::NodeError;
-use crate::ledger::LedgerError;
 use crate::status::{ChannelPhase, Direction};
 
 /// Until the first peer is connected.
@@ -368,16 +367,11 @@ async fn still_unpaid(node: &NodeHandle, bill: &Bill) -> Result<(Nano, u32), Nod
 
 /// Returns an order's failure; an empty wallet is named with its address, and what is on offer where nobody sells the model.
 async fn failed(node: &NodeHandle, why: Failure) -> NodeError {
-    let (Failure::Payment(PaymentFault::NoFunds { deposit, .. }), Some(wallet)) =
-        (why, node.ledger().wallet_address())
-    else {
-        return node.unsold(why).await;
-    };
-    match node.ledger().balance(wallet).await {
-        Ok(have) => {
-            let need = deposit.saturating_plus(node.ledger().opening_surplus().await);
-            NodeError::Ledger(LedgerError::Balance { operation: "open a channel", wallet, have, need })
-        }
-        Err(error) => error.into(),
+    if let Failure::Payment(PaymentFault::NoFunds { deposit, .. }) = why
+        && node.ledger().wallet_address().is_some()
+        && let Err(error) = node.ledger().can_open(deposit).await
+    {
+        return error.into();
     }
+    node.unsold(why).await
 }
