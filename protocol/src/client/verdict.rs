@@ -192,7 +192,7 @@ impl Progress {
         let paid = match self.unfunded {
             Some(why) if !payments.holds(bid, needs) => Err((why, Nano::ZERO)),
             Some(_) | None => payments
-                .can_pay(bid, needs, acquaintance, config)
+                .may_pay(bid, needs, acquaintance, config)
                 .map_err(|why| (why, payments.payable_max(bid, acquaintance, config))),
         };
         // Room on a channel may be there again before the award.

@@ -110,6 +110,12 @@ impl Channel {
         }
     }
 
+    /// Returns what is added to it for a job that it does not cover: a deposit, and what is promised or set aside above the last one.
+    pub(super) fn addition(&self, deposit: Nano, rest_max: Nano) -> Nano {
+        let payer = &self.payer;
+        deposit.saturating_plus(payer.uncovered()).min(rest_max.saturating_minus(payer.rest()))
+    }
+
     /// Returns by how much it is filled up early where a job leaves so much of it.
     pub(super) fn early_top_up(&self, now: Time, headroom: Nano, deposit: Nano, rest_max: Nano) -> Nano {
         let payer = &self.payer;

@@ -32,14 +32,14 @@ impl Payments {
     pub(super) fn keep_debt(&mut self, account: &ChannelId, outbox: &mut Outbox) {
         let Some(channel) = self.channel(account) else { return };
         if channel.payer.cumulative() == Nano::ZERO {
-            self.forgets_debt(account, outbox);
+            self.forget_debt(*account, outbox);
             return;
         }
         channel.persist(outbox);
         if self.indebted().count() > limits::DEBTS_MAX {
             let least = self.indebted().min_by_key(|payer| (payer.cumulative(), payer.account()));
             if let Some(account) = least.map(Payer::account) {
-                self.forgets_debt(&account, outbox);
+                self.forget_debt(account, outbox);
             }
         }
     }
@@ -59,21 +59,16 @@ impl Payments {
         }
     }
 
-    /// Forgets a channel, if it is kept for what is owed on it alone. Returns whether it is.
-    pub(super) fn forgets_debt(&mut self, account: &ChannelId, outbox: &mut Outbox) -> bool {
-        let is_debt = self.is_debt(account);
-        if is_debt {
-            outbox.persist(Record::ChannelGone { account: *account });
-            self.channels.remove(account);
-        }
-        is_debt
+    fn forget_debt(&mut self, account: ChannelId, outbox: &mut Outbox) {
+        outbox.persist(Record::ChannelGone { account });
+        self.channels.remove(&account);
     }
 
     /// Forgets all of them.
     pub(super) fn forget_debts(&mut self, outbox: &mut Outbox) {
         let debts: Vec<ChannelId> = self.indebted().map(Payer::account).collect();
         for account in debts {
-            self.forgets_debt(&account, outbox);
+            self.forget_debt(account, outbox);
         }
     }
 }

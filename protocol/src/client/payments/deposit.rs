@@ -45,8 +45,7 @@ impl Payments {
             channel.asked_at = None;
         }
         if channel.payer.headroom() < cost_max {
-            let wanted = deposit.saturating_plus(channel.payer.uncovered());
-            let amount = wanted.min(self.rest_max.saturating_minus(channel.payer.rest()));
+            let amount = channel.addition(deposit, self.rest_max);
             channel.payer.top_up(amount);
             channel.deferred = channel.deferred.saturating_plus(amount);
             if channel.useful {
@@ -75,9 +74,24 @@ impl Payments {
         acquaintance: Acquaintance,
         config: &ClientConfig,
     ) -> Result<(), PaymentFault> {
+        self.may_pay(bid, cost_max, acquaintance, config)?;
+        if self.payer(bid).is_none() { self.check_terms(&bid.payee, config) } else { Ok(()) }
+    }
+
+    /// Checks the same but for the keys in a new channel's terms, which takes longer: for each bid that comes.
+    ///
+    /// # Errors
+    /// [`PaymentFault`] tells why not.
+    pub(in crate::client) fn may_pay(
+        &self,
+        bid: &Bid,
+        cost_max: Nano,
+        acquaintance: Acquaintance,
+        config: &ClientConfig,
+    ) -> Result<(), PaymentFault> {
         let known = self.payer(bid);
         if known.is_none() {
-            self.may_open(&bid.payee, acquaintance.challenge_s_max(config), config)?;
+            self.may_open(&bid.payee, acquaintance.challenge_s_max(config))?;
         }
         self.fits(known, cost_max, acquaintance, config)
     }
@@ -90,7 +104,7 @@ impl Payments {
         config: &ClientConfig,
     ) -> Nano {
         let known = self.payer(bid);
-        let opens = || self.may_open(&bid.payee, acquaintance.challenge_s_max(config), config).is_ok();
+        let opens = || self.may_open(&bid.payee, acquaintance.challenge_s_max(config)).is_ok();
         if known.is_some() || opens() { self.room_for(known, acquaintance) } else { Nano::ZERO }
     }
 

@@ -1,10 +1,8 @@
 //! What a job would ask of a channel to a provider of which no bid is known yet. (`MK-64`)
 
 use crate::amount::Nano;
-use crate::channel::fault::PaymentFault;
 use crate::client::config::ClientConfig;
 use crate::ident::NodeId;
-use crate::limits;
 use crate::market::quote::{QuotedChannel, QuotedState};
 use crate::time::Time;
 
@@ -29,13 +27,8 @@ impl Payments {
         let fault = self.fits(payer, cost_max, acquaintance, config).err();
         let quoted = |state, needs, locks| QuotedChannel { state, needs, locks, fault };
         let Some(channel) = known else {
-            let most = limits::CHANNELS_MAX;
-            let too_many =
-                (self.channels().count() >= most).then_some(PaymentFault::TooManyChannels { most });
-            return QuotedChannel {
-                fault: too_many.or(fault),
-                ..quoted(QuotedState::Opens, cost_max, deposit)
-            };
+            let fault = self.has_room().err().or(fault);
+            return QuotedChannel { fault, ..quoted(QuotedState::Opens, cost_max, deposit) };
         };
         let payer = &channel.payer;
         if payer.is_debt() {
@@ -45,7 +38,7 @@ impl Payments {
         let (headroom, uncovered) = (payer.headroom(), payer.uncovered());
         let left = headroom.saturating_minus(cost_max);
         let locks = if headroom < cost_max {
-            deposit.saturating_plus(uncovered).min(self.rest_max.saturating_minus(payer.rest()))
+            channel.addition(deposit, self.rest_max)
         } else if left < acquaintance.early_mark(deposit, cost_max) {
             channel.early_top_up(now, left, deposit, self.rest_max)
         } else {

@@ -27,11 +27,11 @@ impl Payments {
         config: &ClientConfig,
     ) -> Result<(), PaymentFault> {
         let policy = &config.policy;
-        self.may_open(payee, policy.challenge_s_max.max(config.challenge_s), config)?;
+        self.may_open(payee, policy.challenge_s_max.max(config.challenge_s))?;
         if deposit > policy.deposit_max {
             return Err(PaymentFault::DepositTooLow { needs: deposit, most: policy.deposit_max });
         }
-        Ok(())
+        self.check_terms(payee, config)
     }
 
     /// Checks that a new channel can be opened to this payee.
@@ -42,20 +42,30 @@ impl Payments {
         &self,
         payee: &Payee,
         challenge_s_max: u32,
-        config: &ClientConfig,
     ) -> Result<(), PaymentFault> {
-        if self.channels().count() >= limits::CHANNELS_MAX {
-            return Err(PaymentFault::TooManyChannels { most: limits::CHANNELS_MAX });
-        }
+        self.has_room()?;
         if payee.challenge_s > challenge_s_max {
             let (wanted_s, most_s) = (payee.challenge_s, challenge_s_max);
             return Err(PaymentFault::ChallengeTooLong { wanted_s, most_s });
         }
-        // Terms that a provider itself could not accept would make a channel that nobody can leave.
+        Ok(())
+    }
+
+    /// Checks the terms of a new channel: such as a provider itself could not accept would make one that nobody can leave.
+    ///
+    /// # Errors
+    /// [`PaymentFault::Terms`] tells why not.
+    pub(super) fn check_terms(&self, payee: &Payee, config: &ClientConfig) -> Result<(), PaymentFault> {
         Ok(self.terms_with(payee, 0, config).check(config.network_id)?)
     }
 
-    /// Returns the terms of a new channel, of which [`Self::may_open`] was asked.
+    /// Checks that this client may have one channel more.
+    pub(super) fn has_room(&self) -> Result<(), PaymentFault> {
+        let most = limits::CHANNELS_MAX;
+        if self.channels().count() < most { Ok(()) } else { Err(PaymentFault::TooManyChannels { most }) }
+    }
+
+    /// Returns the terms of a new channel that were checked.
     pub(in crate::client) fn agree(&self, payee: &Payee, draw: u64, config: &ClientConfig) -> ChannelTerms {
         self.terms_with(payee, self.fresh_salt(&payee.key, draw), config)
     }
