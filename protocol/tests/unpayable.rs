@@ -248,3 +248,54 @@ fn an_empty_wallet_ends_no_order_whose_first_choice_wants_money_beside_a_channel
         }
     }
 }
+
+/// A client with an empty wallet that has a channel with a seller at four times what won lately, and others at that, the first of whom
+/// has given credit and wants money now. Returns the client, the dear one, and the others.
+fn poor_beside_a_dear_channel(others: u64) -> (Testbed, NodeId, NodeId, Vec<NodeId>) {
+    let one = ceiling(price(4 * FAIR), &task(900));
+    let mut testbed = Testbed::new(10, CALM);
+    let client = testbed.client_with(limited(COIN), Nano(2 * one.0 + 100));
+    let dear = testbed.provider(1, price(4 * FAIR), 1_000);
+    runs(&mut testbed, client, 1, asking(&[dear], 900));
+    testbed.run(Span::from_s(5), |_| false);
+    let credit = CreditLimits { per_client: Nano(7 * ceiling(price(FAIR), &task(10)).0), per_hour: COIN };
+    let cheap: Vec<NodeId> = (2..2 + others)
+        .map(|number| {
+            let config = ProviderConfig { credit, ..ProviderConfig::for_tests(number) };
+            testbed.provider_with(config, price(FAIR), 1_000)
+        })
+        .collect();
+    for number in 2..=20 {
+        runs(&mut testbed, client, number, asking(&cheap[..1], 10));
+    }
+    (testbed, client, dear, cheap)
+}
+
+/// (MK-15, MK-52) The one with the channel could be paid: what it asks stands in the way, and no coins.
+#[test]
+fn an_empty_wallet_beside_a_channel_whose_seller_asks_too_much_is_refused_for_the_price() {
+    let (mut testbed, client, dear, cheap) = poor_beside_a_dear_channel(1);
+    runs(&mut testbed, client, 21, asking(&cheap, 10));
+    let why = testbed.outcome(21).end.unwrap().unwrap_err().0;
+    let Failure::OverCeiling { lowest, most } = why else { panic!("{why}") };
+    // Who says that it may ask so much is served.
+    runs(&mut testbed, client, 22, Order { price_max: Some(lowest), ..asking(&cheap, 10) });
+    let outcome = testbed.outcome(22);
+    assert_eq!(outcome.text, engine::answer(10), "{:?}", outcome.end);
+    assert_eq!(outcome.end.unwrap().unwrap().providers.last(), Some(&dear));
+    runs(&mut testbed, client, 23, Order { price_max: Some(most), ..asking(&cheap, 10) });
+    let why = testbed.outcome(23).end.unwrap().unwrap_err().0;
+    assert_eq!(why, Failure::OverCeiling { lowest, most }, "the user's own");
+}
+
+/// (MK-52) Three prefixes bound each other, also where this client can pay one of them only, and asks another first.
+#[test]
+fn an_empty_wallet_is_served_by_a_dear_seller_with_a_channel_where_three_prefixes_bid() {
+    let (mut testbed, client, dear, cheap) = poor_beside_a_dear_channel(2);
+    for number in 21..=30 {
+        runs(&mut testbed, client, number, asking(&cheap[..1], 10));
+        let outcome = testbed.outcome(number);
+        assert_eq!(outcome.text, engine::answer(10), "{number}: {:?} {:?}", outcome.end, outcome.failed_over);
+        assert_eq!(outcome.end.unwrap().unwrap().providers.last(), Some(&dear), "{number}");
+    }
+}

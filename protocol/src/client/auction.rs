@@ -89,10 +89,12 @@ impl Progress {
         let named = self.order.preferences.named();
         let is_asked = !self.failed.contains(&from)
             && stands.refused.is_none()
-            && stands.place != Place::Last
             && named.is_none_or(|named| named.contains(&from));
+        let is_left_alone =
+            matches!(stands.place, Place::Last | Place::Barred) || stands.refused == Some(Fate::NotWanted);
         let bidder = match stands.level {
-            _ if !is_asked => Bidder::LeftAlone,
+            _ if is_left_alone => Bidder::LeftAlone,
+            _ if !is_asked => Bidder::Unasked,
             0 if shared.config.market.quota => Bidder::Unproven,
             _ => Bidder::Proven,
         };

@@ -176,9 +176,10 @@ impl Progress {
         let dear = reports.iter().filter_map(|report| {
             if let Fate::OverCeiling { most } = report.fate { Some((report.price, most)) } else { None }
         });
-        let why = match (lowest, dear.min(), unpayable) {
+        let dear = dear.min().map(|(lowest, most)| Failure::OverCeiling { lowest, most });
+        let why = match (lowest, dear, unpayable) {
             (Some(lowest), ..) => Failure::OverBudget { lowest },
-            (None, Some((lowest, most)), _) => Failure::OverCeiling { lowest, most },
+            (None, Some(dear), _) => dear,
             (None, None, _) if tier => Failure::NoTier(self.order.tier),
             _ if reports.iter().all(|report| report.fate == Fate::NotWanted) => {
                 Failure::NotWanted { others: u32::try_from(reports.len()).unwrap_or(u32::MAX) }
@@ -205,7 +206,11 @@ impl Progress {
             }
         };
         let is_price = matches!(why, Failure::OverBudget { .. } | Failure::OverCeiling { .. });
-        let why = self.last_failure.filter(|failed| is_price && is_of_channel(failed)).unwrap_or(why);
+        let why = match self.last_failure.filter(|failed| is_price && is_of_channel(failed)) {
+            // Who asks more than it may could be paid, else it would be set aside for that: its price is all that stands in the way.
+            Some(failed @ Failure::Payment(_)) => dear.unwrap_or(failed),
+            failed => failed.unwrap_or(why),
+        };
         self.obstacle = Some(why);
         let is_asked_again = |bid: &BidReport| {
             bid.fate == Fate::FailedBefore

@@ -179,7 +179,7 @@ impl Auction {
         let has_room = match bidder {
             Bidder::Proven => neighbours < limits::BIDS_A_PREFIX_MAX,
             Bidder::Unproven => neighbours == 0,
-            Bidder::LeftAlone => true,
+            Bidder::Unasked | Bidder::LeftAlone => true,
         };
         let is_full = alike().count() >= limits::BIDS_MAX;
         let received = ReceivedBid { bid, hash, prefix, bidder };
@@ -220,18 +220,23 @@ impl Auction {
         self.bids.len()
     }
 
-    /// Returns from how many prefixes those bid that may be asked.
+    /// Returns from how many prefixes those bid that are not left alone, whether or not they can be asked: they bound each other.
+    /// (`MK-52`)
     #[must_use]
     pub fn prefixes(&self) -> usize {
-        let asked = self.bids.iter().filter(|bid| bid.bidder != Bidder::LeftAlone);
-        asked.map(|bid| bid.prefix).collect::<BTreeSet<Prefix>>().len()
+        self.prefixes_of(|bidder| bidder != Bidder::LeftAlone)
+    }
+
+    fn prefixes_of(&self, counts: impl Fn(Bidder) -> bool) -> usize {
+        let counted = self.bids.iter().filter(|bid| counts(bid.bidder));
+        counted.map(|bid| bid.prefix).collect::<BTreeSet<Prefix>>().len()
     }
 
     /// Scores every bid once, by what `stands` says the client knows of each bidder. (`MK-7`, `MK-8`, `MK-13`, `MK-32`)
     #[must_use]
     pub fn close(mut self, wants: &Wants<'_>, stands: impl Fn(&Bid, Prefix) -> Standing) -> Outcome {
         let (call, classes, rule) = (self.call, self.classes, self.rule);
-        if self.prefixes() <= 1 {
+        if self.prefixes_of(|bidder| matches!(bidder, Bidder::Proven | Bidder::Unproven)) <= 1 {
             self.bids.append(&mut self.beyond);
         }
         let (mut able, mut unable) = (Vec::new(), Vec::new());

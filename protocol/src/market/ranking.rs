@@ -35,7 +35,10 @@ pub enum Bidder {
     Proven,
     /// It has not.
     Unproven,
-    /// It may not be asked: its bid is kept for the account only.
+    /// It is not waited for: it cannot be paid, has failed this order, or comes after those that the user named. What it asks is the
+    /// market's price all the same. (`MK-52`)
+    Unasked,
+    /// It is being left alone, or the user does not want it: its bid is kept for the account only.
     LeftAlone,
 }
 
