@@ -35,6 +35,7 @@ fn mismatches(testbed: &Testbed, node: NodeId) -> Vec<Mismatch> {
         ChannelChange::Open { .. }
         | ChannelChange::Closing
         | ChannelChange::Unwatchable
+        | ChannelChange::Forgotten { .. }
         | ChannelChange::Closed { .. }
         | ChannelChange::Failed(_) => None,
     })

@@ -7,7 +7,7 @@ use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::fault::PaymentFault;
 use bombyx_protocol::client::ClientConfig;
 use bombyx_protocol::ident::NodeId;
-use bombyx_protocol::io::{Command, Failure};
+use bombyx_protocol::io::{ChannelChange, Command, Failure};
 use bombyx_protocol::limits::DEBTS_MAX;
 use bombyx_protocol::provider::{CreditLimits, ProviderConfig};
 use bombyx_protocol::time::Span;
@@ -23,6 +23,12 @@ const MINUTE: Span = Span::from_s(60);
 fn runs(testbed: &mut Testbed, client: NodeId, number: u64) {
     testbed.order(client, number, chat("count for me", 20), COIN, MINUTE);
     testbed.run(MINUTE, |testbed| testbed.outcome(number).end.is_some());
+}
+
+/// What is owed that the client has said it forgets.
+fn forgotten(testbed: &Testbed) -> Vec<Nano> {
+    let owed = |change| if let ChannelChange::Forgotten { owed } = change { Some(owed) } else { None };
+    testbed.news.iter().filter_map(|(_, news)| owed(news.change)).collect()
 }
 
 fn owed(testbed: &Testbed, client: NodeId) -> Nano {
@@ -89,6 +95,7 @@ fn a_user_that_leaves_waits_for_no_channel_that_was_never_opened_and_one_that_op
         testbed.run(Span::from_s(2 * 3_600), |_| false);
         assert_eq!(testbed.client_at(client).channels().count(), 0, "{opens}");
         assert_eq!(testbed.client_at(client).debts().count(), 0, "{opens}");
+        assert_eq!(forgotten(&testbed), if opens { vec![] } else { vec![owed] }, "what is dropped is said");
     }
 }
 
@@ -111,6 +118,8 @@ fn of_many_debts_the_largest_are_remembered() {
     let first = testbed.outcome(3).end.unwrap().unwrap().cost;
     assert_eq!(owed.len(), DEBTS_MAX);
     assert!(owed.iter().all(|owed| *owed > first), "the least are forgotten");
+    let costs: Vec<Nano> = (1..=3).map(|number| testbed.outcome(number).end.unwrap().unwrap().cost).collect();
+    assert_eq!(forgotten(&testbed), costs, "and each is said");
 }
 
 /// (`CH-56`) However soon they come, and whatever the orders before them have asked for meanwhile.

@@ -22,7 +22,7 @@ use crate::net::{NetCommand, NetHandle, check_join};
 use crate::status::channels::{self, ChannelList};
 use crate::status::models::OfferedModel;
 use crate::status::payee::PayeeCard;
-use crate::status::{ChannelPhase, ChannelStatus, SettleReport, Status};
+use crate::status::{ChannelPhase, ChannelStatus, OwedStatus, SettleReport, Status};
 
 /// News of one order that wait for its reader; a reader that falls further behind loses its order.
 pub(crate) const NEWS_MAX: usize = 4_096;
@@ -244,9 +244,10 @@ impl NodeHandle {
     /// # Errors
     /// [`NodeError::Stopped`] when the node has ended.
     pub async fn channel_list(&self) -> Result<ChannelList, NodeError> {
-        let channels = self.channels().await?;
+        let (channels, owed) = self.channels_and_owed().await?;
         let wallet = self.ledger.wallet_address();
-        Ok(self.pages.channels(self.node_id().to_string(), channels, wallet, self.page_patience()).await)
+        let node_id = self.node_id().to_string();
+        Ok(self.pages.channels(node_id, channels, owed, wallet, self.page_patience()).await)
     }
 
     /// Sends coins of the wallet, all that can be sent where no amount is said; returns how many. It goes on when nobody waits for it any more.
@@ -271,6 +272,10 @@ impl NodeHandle {
     /// # Errors
     /// [`NodeError::Stopped`] when the node has ended.
     pub async fn channels(&self) -> Result<Vec<ChannelStatus>, NodeError> {
+        Ok(self.channels_and_owed().await?.0)
+    }
+
+    async fn channels_and_owed(&self) -> Result<(Vec<ChannelStatus>, Vec<OwedStatus>), NodeError> {
         let (answer, channels) = oneshot::channel();
         self.request(NodeRequest::Channels(answer)).await?;
         channels.await.map_err(|_| NodeError::Stopped("driver"))

@@ -264,6 +264,7 @@ mod tests {
                 locked_nano: Some(deposit_nano),
                 ..ChannelView::from(channel(deposit_nano))
             }],
+            owed: Vec::new(),
             wallet_fees_nano: None,
             other_fees_nano: None,
         };

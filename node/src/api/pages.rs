@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::driver::ledger::{Sight, Sights};
 use crate::ledger::{ChannelAccount, ChannelLife, Departures, Ledger, LedgerError};
 use crate::status::channels::{self, ChannelList, ChannelView, WALLET_TRANSACTIONS_MAX};
-use crate::status::{ChannelPhase, ChannelStatus, Direction};
+use crate::status::{ChannelPhase, ChannelStatus, Direction, OwedStatus};
 
 /// How long a value is shown before it is fetched anew, where the ledger does not count requests; twice [`PAUSES`] where it
 /// does.
@@ -139,6 +139,7 @@ impl Pages {
         &self,
         node_id: String,
         channels: Vec<ChannelStatus>,
+        owed: Vec<OwedStatus>,
         wallet: Option<Address>,
         within: Duration,
     ) -> ChannelList {
@@ -181,6 +182,7 @@ impl Pages {
         ChannelList {
             node_id,
             channels: views,
+            owed,
             wallet_fees_nano: coins.next().flatten(),
             other_fees_nano: coins.next().flatten(),
         }

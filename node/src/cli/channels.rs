@@ -23,7 +23,7 @@ use crate::ledger::{CoinName, Wallet};
 use crate::net::check_join;
 use crate::status::channels::{self, ChannelList, ChannelView};
 use crate::status::payee::PayeeCard;
-use crate::status::{ChannelPhase, ChannelStatus, Direction, WORTH_SAYING_S};
+use crate::status::{ChannelPhase, ChannelStatus, Direction, WORTH_SAYING_S, owed_lines};
 use crate::store::Store;
 
 /// How long a verb without a running node waits for closes and deposits.
@@ -133,7 +133,11 @@ async fn close_all(node: &VerbNode, printer: Printer) -> Result<(), NodeError> {
         _ => accounts.collect::<Vec<_>>().join("\n"),
     };
     printer.data(&closing, lines);
-    name_losses(&list, &closing, &node.pages.status.ledger.coin, printer);
+    let coin = &node.pages.status.ledger.coin;
+    name_losses(&list, &closing, coin, printer);
+    if let Some(owed) = owed_lines(&list.owed, coin, 9) {
+        printer.note(&format!("{owed};\n         no close pays that or ends it"));
+    }
     // One that was to be closed before may still be shown as open.
     if closing.is_empty() && list.channels.iter().all(|view| view.channel.state == ChannelPhase::Closed) {
         return Ok(());
@@ -249,23 +253,24 @@ async fn list_now(home: &Path, config: &NodeConfig) -> Result<ChannelList, NodeE
     let path = home.join(STORE);
     let records = tokio::task::spawn_blocking(move || Store::read(&path, owner)).await;
     let records = records.map_err(|_| NodeError::Bug("reading the store panicked".into()))??;
-    let known = channels::recorded(&records);
     let wallet = Wallet::from_words(&keys.wallet, config.ledger.network.id())?;
     let ledger = reach_ledger(&config.ledger, Some(wallet)).await.ok();
-    Ok(ChannelList::of(owner, known, ledger.as_ref(), LEDGER_PATIENCE).await)
+    Ok(ChannelList::of(owner, &records, ledger.as_ref(), LEDGER_PATIENCE).await)
 }
 
 fn text(list: &ChannelList, coin: &CoinName) -> String {
-    if list.channels.is_empty() {
-        return "there is no channel".into();
-    }
-    format!(
-        "{}\namounts in {coin}; {} locked by this node's deposits,\nfees so far {}{}",
-        list.channels.iter().map(entry).collect::<Vec<_>>().join("\n"),
-        list.locked_words(coin),
-        fees(list, coin),
-        age(list)
-    )
+    let mut lines: Vec<String> = list.channels.iter().map(entry).collect();
+    lines.push(if lines.is_empty() {
+        "there is no channel".into()
+    } else {
+        let (locked, fees) = (list.locked_words(coin), fees(list, coin));
+        format!(
+            "amounts in {coin}; {locked} locked by this node's deposits,\nfees so far {fees}{}",
+            age(list)
+        )
+    });
+    lines.extend(owed_lines(&list.owed, coin, 9));
+    lines.join("\n")
 }
 
 /// Returns how old the oldest of what is shown of channels is, in words, where that is worth saying.
@@ -321,6 +326,7 @@ fn entry(view: &ChannelView) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::status::OwedStatus;
 
     #[test]
     fn a_list_of_channels_fits_a_terminal() {
@@ -342,8 +348,13 @@ mod tests {
             channel(Direction::Paying, ChannelPhase::Open),
             channel(Direction::Earning, ChannelPhase::Closing),
         ];
-        let list =
-            ChannelList { node_id: "id".into(), channels, wallet_fees_nano: None, other_fees_nano: None };
+        let list = ChannelList {
+            node_id: "id".into(),
+            channels,
+            owed: vec![OwedStatus { peer: "c7".repeat(32), owed_nano: 91_040 }],
+            wallet_fees_nano: None,
+            other_fees_nano: None,
+        };
         let text = text(&list, &CoinName::default());
         let widest = text.lines().map(|line| line.chars().count()).max();
         assert!(widest.is_some_and(|widest| widest <= 100), "{text}");
@@ -352,6 +363,7 @@ mod tests {
             "earns from 772ce054, closing:",
             "an unknown amount locked for 172800 s more, or until the provider closes",
             "an unknown amount locked by this node's deposits",
+            "owed     0.00009104 TON to c7c7c7c7, served before",
         ] {
             assert!(text.contains(words), "{words}: {text}");
         }

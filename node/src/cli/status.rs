@@ -11,16 +11,13 @@ use super::reach;
 use crate::error::NodeError;
 use crate::ledger::CoinName;
 use crate::ledger::clock::clock;
-use crate::status::{DueStatus, LedgerStatus, Status, Unpaid, balance, count};
+use crate::status::{DueStatus, LedgerStatus, Status, Unpaid, balance, count, names, owed_lines};
 
 pub(super) async fn run(home: &Path, printer: Printer) -> Result<(), NodeError> {
     let status = reach::running(home).await?.status;
     printer.data(&status, || text(&status));
     Ok(())
 }
-
-/// Debtors that a line names.
-const NAMED_MAX: usize = 3;
 
 /// Returns what is due, one line a reason; whoever has not paid is named.
 fn dues(due: &[DueStatus], coin: &CoinName) -> Vec<String> {
@@ -31,27 +28,11 @@ fn dues(due: &[DueStatus], coin: &CoinName) -> Vec<String> {
     let line = |(why, dues): (Unpaid, Vec<&DueStatus>)| {
         let sum: Nano = dues.iter().map(|due| Nano(due.due_nano)).sum();
         let word = if why.is_covered() { "due   " } else { "unpaid" };
-        let by = if why.is_covered() { String::new() } else { debtors(&dues) };
+        let debtors = || names(dues.iter().map(|due| (due.peer.as_str(), Nano(due.due_nano))));
+        let by = if why.is_covered() { String::new() } else { format!(" by {}", debtors()) };
         format!("{word}    {} on {}{by}: {why}", coin.amount(sum), count(dues.len() as u64, "channel"))
     };
     by_reason.into_iter().map(line).collect()
-}
-
-/// Returns who owes these, the largest first, as far as a line holds them.
-fn debtors(dues: &[&DueStatus]) -> String {
-    let mut sums: BTreeMap<&str, Nano> = BTreeMap::new();
-    for due in dues {
-        let sum = sums.entry(due.peer.get(..8).unwrap_or(&due.peer)).or_default();
-        *sum = sum.saturating_plus(Nano(due.due_nano));
-    }
-    let mut peers: Vec<(&str, Nano)> = sums.into_iter().collect();
-    peers.sort_by_key(|(_, sum)| std::cmp::Reverse(*sum));
-    let named: Vec<&str> = peers.iter().take(NAMED_MAX).map(|(peer, _)| *peer).collect();
-    let more = match peers.len().saturating_sub(NAMED_MAX) {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
-    format!(" by {}{more}", named.join(", "))
 }
 
 fn text(status: &Status) -> String {
@@ -115,13 +96,7 @@ fn text(status: &Status) -> String {
         coin.amount(Nano(client.spent_nano)),
         count(client.asks as u64, "offer")
     ));
-    lines.extend(client.owed.iter().map(|owed| {
-        format!(
-            "owed      {} to {}, served before the wallet held enough for a channel: its next answer that the wallet can pay for pays it",
-            coin.amount(Nano(owed.owed_nano)),
-            owed.peer.get(..8).unwrap_or(&owed.peer)
-        )
-    }));
+    lines.extend(owed_lines(&client.owed, coin, 10));
     for channel in &status.channels {
         lines.push(format!(
             "channel   {channel}: {} of {}",

@@ -19,7 +19,7 @@ use crate::http::admin::{SendRequest, receiver};
 use crate::ledger::clock;
 use crate::ledger::{ChainError, CoinName, LedgerError, TRANSFER_LIFE, Wallet, friendly, parse_address};
 use crate::status::channels::ChannelView;
-use crate::status::{self, ChannelPhase, Direction};
+use crate::status::{self, ChannelPhase, Direction, OwedStatus};
 use crate::store::Store;
 
 /// Flags of `bombyx wallet`.
@@ -84,6 +84,8 @@ struct WalletReport {
     locked_for_s_max: u32,
     channel_fees_nano: Option<u64>,
     wallet_fees_nano: Option<u64>,
+    /// What was served before the wallet held enough for a channel.
+    owed: Vec<OwedStatus>,
     coin: CoinName,
     ledger: String,
 }
@@ -155,6 +157,7 @@ async fn show(home: &Path, config: &NodeConfig, printer: Printer) -> Result<(), 
         locked_for_s_max: paying().map(close_takes_s).max().unwrap_or(0),
         channel_fees_nano: list.channel_fees().map(|Nano(nano)| nano),
         wallet_fees_nano: list.wallet_fees_nano,
+        owed: list.owed.clone(),
         coin: config.ledger.coin.clone(),
         ledger,
     };
@@ -175,8 +178,10 @@ async fn show(home: &Path, config: &NodeConfig, printer: Printer) -> Result<(), 
                 shown.locked_for_s_max
             ),
         };
+        let owed = status::owed_lines(&shown.owed, &shown.coin, 9);
+        let owed = owed.map_or_else(String::new, |owed| format!("\n{owed}"));
         format!(
-            "address  {}\n         {}\nbalance  {balance}\nlocked   {locked}{}\nfees     so far {}\nledger   {}",
+            "address  {}\n         {}\nbalance  {balance}\nlocked   {locked}{}{owed}\nfees     so far {}\nledger   {}",
             shown.friendly,
             shown.address,
             channels::age(&list),

@@ -112,7 +112,7 @@ impl Driver {
                 let _ = answer.send(self.status());
             }
             NodeRequest::Channels(answer) => {
-                let _ = answer.send(self.channels());
+                let _ = answer.send((self.channels(), self.owed()));
             }
             NodeRequest::Close { account, answer } => {
                 let found = self.channel(account, None);

@@ -235,6 +235,13 @@ impl Driver {
                             "the ledger answers too seldom to watch this channel as its challenge time asks: it is closed"
                         );
                     }
+                    ChannelChange::Forgotten { owed } => tracing::warn!(
+                        account,
+                        peer = ?news.peer,
+                        %owed,
+                        "what is owed to a provider is forgotten and will not be paid: too many others are owed more, or everything was \
+                         asked back"
+                    ),
                     ChannelChange::Mismatch(mismatch) if mismatch.is_healed() => {
                         tracing::warn!("channel {account}: {mismatch}");
                     }

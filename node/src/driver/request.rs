@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::status::channels::ChannelError;
 use crate::status::models::OfferedModel;
 use crate::status::payee::PayeeCard;
-use crate::status::{ChannelStatus, Status};
+use crate::status::{ChannelStatus, OwedStatus, Status};
 
 /// Requests that wait for the node.
 pub(crate) const REQUESTS_MAX: usize = ORDERS_MAX;
@@ -25,7 +25,7 @@ pub(crate) enum NodeRequest {
     Models(oneshot::Sender<Vec<OfferedModel>>),
     Quote { order: Box<Order>, answer: oneshot::Sender<Result<Quote, Failure>> },
     Status(oneshot::Sender<Status>),
-    Channels(oneshot::Sender<Vec<ChannelStatus>>),
+    Channels(oneshot::Sender<(Vec<ChannelStatus>, Vec<OwedStatus>)>),
     Close { account: ChannelId, answer: oneshot::Sender<Result<ChannelStatus, ChannelError>> },
     Open { card: Box<PayeeCard>, deposit: Nano, answer: oneshot::Sender<Result<(), ChannelError>> },
     TopUp { account: ChannelId, amount: Nano, answer: oneshot::Sender<Result<ChannelStatus, ChannelError>> },

@@ -46,7 +46,7 @@ impl Driver {
                 orders_done: self.orders.done,
                 orders_failed: self.orders.failed,
                 spent_nano: self.orders.spent_nano,
-                owed: self.client.debts().map(owed).collect(),
+                owed: self.owed(),
             },
             ledger: self.ledger.clone(),
             channels: self.channels(),
@@ -74,6 +74,11 @@ impl Driver {
         let earning = self.provider.iter().flat_map(|provider| provider.channels().map(earning));
         paying.chain(earning).collect()
     }
+
+    /// Returns what is owed on channels that the wallet could not open.
+    pub(super) fn owed(&self) -> Vec<OwedStatus> {
+        self.client.debts().map(|(provider, owed)| OwedStatus::new(provider, owed)).collect()
+    }
 }
 
 /// Returns what is due on a channel: what vouchers cover and the ledger has not paid out, what no voucher covers, and what was
@@ -97,10 +102,6 @@ pub(super) fn dues(earner: &Earner) -> Vec<DueStatus> {
         why,
     };
     sums.into_iter().filter(|(due, _)| *due > Nano::ZERO).map(due).collect()
-}
-
-fn owed((peer, owed): (NodeId, Nano)) -> OwedStatus {
-    OwedStatus { peer: peer.to_string(), owed_nano: owed.0 }
 }
 
 /// Returns what is lent, by channel.

@@ -14,7 +14,7 @@ use futures::stream::{self, StreamExt as _};
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::{ChannelPhase, ChannelStatus, Direction};
+use super::{ChannelPhase, ChannelStatus, Direction, OwedStatus};
 use crate::ledger::{ChannelAccount, ChannelLife, CoinName, Ledger};
 
 /// Channels that are looked up side by side.
@@ -85,6 +85,9 @@ pub struct ChannelList {
     pub node_id: String,
     /// In both directions.
     pub channels: Vec<ChannelView>,
+    /// What was served before the wallet held enough for a channel, by provider. (`CH-56`)
+    #[serde(default)]
+    pub owed: Vec<OwedStatus>,
     /// Fees of the wallet's newest transactions, in nano, at most `WALLET_TRANSACTIONS_MAX`; nothing while the ledger
     /// does not answer.
     pub wallet_fees_nano: Option<u64>,
@@ -94,18 +97,19 @@ pub struct ChannelList {
 }
 
 impl ChannelList {
-    /// Returns the node's channels with what the ledger, if there is one, says of them and of the
+    /// Returns what a store's records say of the node's channels, with what the ledger, if there is one, says of them and of the
     /// wallet `within` this time.
-    pub async fn of(
+    pub(crate) async fn of(
         node_id: NodeId,
-        channels: Vec<ChannelStatus>,
+        records: &[Record],
         ledger: Option<&Ledger>,
         within: Duration,
     ) -> Self {
         let node_id = node_id.to_string();
+        let (channels, owed) = (recorded(records), recorded_owed(records));
         let Some(ledger) = ledger else {
             let channels = channels.into_iter().map(ChannelView::from).collect();
-            return Self { node_id, channels, wallet_fees_nano: None, other_fees_nano: None };
+            return Self { node_id, channels, owed, wallet_fees_nano: None, other_fees_nano: None };
         };
         let wallet = async {
             let address = ledger.wallet_address()?;
@@ -120,7 +124,7 @@ impl ChannelList {
         };
         let (channels, wallet_fees_nano, other_fees_nano) =
             tokio::join!(looked_up(ledger, channels, within), wallet, others);
-        Self { node_id, channels, wallet_fees_nano, other_fees_nano }
+        Self { node_id, channels, owed, wallet_fees_nano, other_fees_nano }
     }
 
     /// Returns what this node's own deposits still hold; nothing while the ledger has not said so
@@ -164,14 +168,23 @@ impl ChannelList {
     }
 }
 
+/// Returns what is owed on channels that were not opened, by a store's records. (`CH-56`)
+fn recorded_owed(records: &[Record]) -> Vec<OwedStatus> {
+    let payer = |record: &Record| {
+        if let Record::Payer(record) = record { Some(Payer::restored(record.clone())) } else { None }
+    };
+    let owed = |payer: Payer| OwedStatus::new(payer.provider(), payer.cumulative());
+    records.iter().filter_map(payer).filter(Payer::is_debt).map(owed).collect()
+}
+
 /// Returns the channels in a store's records.
-#[must_use]
-pub(crate) fn recorded(records: &[Record]) -> Vec<ChannelStatus> {
+fn recorded(records: &[Record]) -> Vec<ChannelStatus> {
+    let paying_on = |payer: Payer| (!payer.is_debt()).then(|| paying(&payer));
     let status = |record: &Record| match record {
         // What the ledger has shown gone is kept for the case that this was untrue, and is no channel to anybody's eyes.
         Record::Payer(record) if record.gone => None,
         Record::Earner(record) if record.gone => None,
-        Record::Payer(record) => Some(paying(&Payer::restored(record.clone()))),
+        Record::Payer(record) => paying_on(Payer::restored(record.clone())),
         Record::Earner(record) => Some(earning(&Earner::restored(record.clone()))),
         Record::ChannelGone { .. } | Record::Receipt { .. } | Record::Reputation(_) => None,
     };

@@ -1,9 +1,17 @@
 //! What is due to a node and what it owes, with why it is not paid yet.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
+use bombyx_protocol::amount::Nano;
+use bombyx_protocol::ident::NodeId;
 use bombyx_protocol::limits::PAYOUT_MIN;
 use serde::{Deserialize, Serialize};
+
+use crate::ledger::CoinName;
+
+/// Parties that a line names.
+const NAMED_MAX: usize = 3;
 
 /// What is due on one channel, for one reason.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,11 +83,49 @@ impl fmt::Display for Unpaid {
     }
 }
 
-/// What is owed to a provider on a channel that the wallet could not open: the next answer that it can pay for pays that as well.
+/// What is owed to a provider on a channel that the wallet could not open: the next answer that it can pay for pays that as well. (`CH-56`)
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OwedStatus {
     /// To whom.
     pub peer: String,
     /// How much, in nano.
     pub owed_nano: u64,
+}
+
+impl OwedStatus {
+    pub(crate) fn new(provider: NodeId, owed: Nano) -> Self {
+        Self { peer: provider.to_string(), owed_nano: owed.0 }
+    }
+}
+
+/// Returns what is owed in two lines, with what to do about it, behind a column of this width; nothing where nothing is owed.
+pub(crate) fn owed_lines(owed: &[OwedStatus], coin: &CoinName, width: usize) -> Option<String> {
+    let sum: Nano = owed.iter().map(|owed| Nano(owed.owed_nano)).sum();
+    let to = names(owed.iter().map(|owed| (owed.peer.as_str(), Nano(owed.owed_nano))));
+    (sum > Nano::ZERO).then(|| {
+        format!(
+            "{:width$}{} to {to}, served before the wallet held enough for a channel:\n{:width$}put coins into the wallet and ask \
+             again: the next answer of each pays what it is owed",
+            "owed",
+            coin.amount(sum),
+            ""
+        )
+    })
+}
+
+/// Returns with whom these amounts are, the largest first, as far as a line holds them.
+pub(crate) fn names<'a>(amounts: impl Iterator<Item = (&'a str, Nano)>) -> String {
+    let mut sums: BTreeMap<&str, Nano> = BTreeMap::new();
+    for (peer, amount) in amounts {
+        let sum = sums.entry(peer.get(..8).unwrap_or(peer)).or_default();
+        *sum = sum.saturating_plus(amount);
+    }
+    let mut peers: Vec<(&str, Nano)> = sums.into_iter().collect();
+    peers.sort_by_key(|(_, sum)| std::cmp::Reverse(*sum));
+    let named: Vec<&str> = peers.iter().take(NAMED_MAX).map(|(peer, _)| *peer).collect();
+    let more = match peers.len().saturating_sub(NAMED_MAX) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!("{}{more}", named.join(", "))
 }

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ledger::{CoinName, MAINNET_ID, friendly, parse_address};
 
-pub(crate) use dues::{DueStatus, OwedStatus, Unpaid};
+pub(crate) use dues::{DueStatus, OwedStatus, Unpaid, names, owed_lines};
 
 /// Returns a number of things in words.
 #[must_use]

@@ -1,5 +1,6 @@
 //! What a home has on its channels: deposits that come back, and what is due.
 
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -84,4 +85,46 @@ async fn a_provider_says_what_is_due_and_why_it_is_not_paid_yet() {
             && log.contains("unpaid=0 lost=0"),
         "{log}"
     );
+}
+
+/// (`CH-56`) Only `status` knew of it, and a list that was read from the store showed a channel that was opening for ever.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_owed_is_said_by_every_verb_that_shows_coins_while_a_node_runs_and_after_it() {
+    let ledger = Ledger::start().await;
+    let provider = Node::up(&ledger, &["--provide", EMBED], &[]).await;
+    let receiver = shown(&provider.home(), &["wallet"]).await["friendly"].as_str().unwrap().to_owned();
+    let join = ["--gateway", "127.0.0.1:0", "--join", provider.address()];
+    let buyer = Node::up(&ledger, &join, &[]).await;
+    shown(&buyer.home(), &["wallet", "send", &receiver, "all"]).await;
+    buyer.embed().await;
+    let until = Instant::now() + PATIENCE;
+    let owed = loop {
+        let owed = shown(&buyer.home(), &["status"]).await["client"]["owed"].clone();
+        if owed != json!([]) {
+            break owed;
+        }
+        assert!(Instant::now() < until, "nothing is owed: {}", buyer.log());
+        sleep(Duration::from_millis(100)).await;
+    };
+    let peer = owed[0]["peer"].as_str().unwrap()[..8].to_owned();
+    let is_said = async |home: &Path, flags: &[&str]| {
+        let list = shown(home, &[&["channels"], flags].concat()).await;
+        assert_eq!((&list["owed"], &list["channels"]), (&owed, &json!([])), "{list}");
+        let wallet = shown(home, &[&["wallet"], flags].concat()).await;
+        assert_eq!((&wallet["owed"], &wallet["locked_in"]), (&owed, &json!(0)), "{wallet}");
+        for verb in [&["channels"][..], &["wallet"], &["channels", "close", "--all"]] {
+            let mut command = bombyx(home);
+            command.args(verb).args(flags);
+            let output = finish(command).await;
+            let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), said(&output));
+            for words in [format!("to {peer}"), "put coins into the wallet and ask again".into()] {
+                assert!(text.contains("owed ") && text.contains(&words), "{verb:?} without {words}: {text}");
+            }
+        }
+    };
+    let text = finish_text(&buyer.home(), &["status"]).await;
+    assert!(text.contains("put coins into the wallet and ask again"), "{text}");
+    is_said(&buyer.home(), &[]).await;
+    let home = buyer.stopped().await;
+    is_said(&home.home(), &["--ledger", &ledger.url]).await;
 }

@@ -312,4 +312,9 @@ pub enum ChannelChange {
     /// A close of it could not be seen in time any more: it is closed as soon as nothing is served on it.
     /// (`CH-35`)
     Unwatchable,
+    /// It was never opened, and what is owed on it is not remembered any more. (`CH-56`)
+    Forgotten {
+        /// What is owed on it.
+        owed: Nano,
+    },
 }

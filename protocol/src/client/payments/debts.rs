@@ -6,6 +6,7 @@ use crate::channel::id::ChannelId;
 use crate::channel::pay::Payer;
 use crate::channel::record::Record;
 use crate::ident::NodeId;
+use crate::io::ChannelChange;
 use crate::limits;
 use crate::outbox::Outbox;
 use crate::time::Time;
@@ -59,9 +60,13 @@ impl Payments {
         }
     }
 
+    /// Forgets such a channel, and says so if anything is owed on it.
     fn forget_debt(&mut self, account: ChannelId, outbox: &mut Outbox) {
         outbox.persist(Record::ChannelGone { account });
-        self.channels.remove(&account);
+        let forgotten = self.channels.remove(&account);
+        if let Some(channel) = forgotten.filter(|channel| channel.payer.cumulative() > Nano::ZERO) {
+            channel.announce(ChannelChange::Forgotten { owed: channel.payer.cumulative() }, outbox);
+        }
     }
 
     /// Forgets all of them.
