@@ -226,3 +226,72 @@ fn a_provider_that_says_unpaid_ends_no_channel_that_it_may_not_have_seen_yet() {
         assert_eq!(usable == 0, is_closed, "{wait:?}: {seller:?}");
     }
 }
+
+/// A client whose coins are in a channel to one provider, of whom the next job asks for more before it needs it, and another
+/// provider.
+fn two_sellers(coins: Nano) -> (Testbed, NodeId, [NodeId; 2]) {
+    let mut testbed = Testbed::new(13, CALM);
+    let ceiling = testbed::ceiling(price(400_000), &chat("count for me", 20));
+    let client = testbed.client(1, Nano(2 * ceiling.0).saturating_plus(coins));
+    let first = testbed.provider(1, price(400_000), 1_000);
+    // It delivers nothing for some seconds.
+    let second = testbed.provider(2, price(2_000_000), 600_000);
+    runs_with(&mut testbed, client, 1, first);
+    testbed.run(MINUTE, |_| false);
+    assert_eq!(testbed.chain.locked(), 2 * ceiling.0);
+    (testbed, client, [first, second])
+}
+
+fn places(testbed: &mut Testbed, client: NodeId, number: u64, provider: NodeId) {
+    let preferences = Preferences { only: vec![provider], ..Preferences::default() };
+    let placed = Order { preferences, ..order(chat("count for me", 20), COIN, MINUTE) };
+    testbed.place_order(client, number, placed);
+}
+
+fn runs_with(testbed: &mut Testbed, client: NodeId, number: u64, provider: NodeId) {
+    places(testbed, client, number, provider);
+    testbed.run(MINUTE, |testbed| testbed.outcome(number).end.is_some());
+    testbed.run(Span::from_s(10), |_| false);
+}
+
+fn dear() -> Nano {
+    testbed::ceiling(price(2_000_000), &chat("count for me", 20))
+}
+
+/// (`CH-56`, `CH-20`) The coins that came for one went to the other, which had no use for them yet.
+#[test]
+fn what_is_not_needed_yet_is_not_added_while_another_is_owed_for_an_hour() {
+    for (pause, is_kept) in [(Span::from_s(60), true), (Span::from_s(3_700), false)] {
+        let (mut testbed, client, [first, second]) = two_sellers(Nano::ZERO);
+        runs_with(&mut testbed, client, 2, second);
+        let debt = owed(&testbed, client);
+        assert!(debt > Nano::ZERO, "{:?}", testbed.outcome(2).end);
+        testbed.run(pause, |_| false);
+        testbed.fund(client, debt.saturating_plus(dear()));
+        let before = testbed.chain.locked();
+        runs_with(&mut testbed, client, 3, first);
+        assert!(testbed.outcome(3).end.unwrap().is_ok());
+        assert_eq!(testbed.chain.locked() == before, is_kept, "{pause:?}");
+        if is_kept {
+            runs_with(&mut testbed, client, 4, second);
+            assert!(testbed.outcome(4).end.unwrap().is_ok(), "{:?}", testbed.outcome(4).end);
+            assert_eq!(owed(&testbed, client), Nano::ZERO);
+        }
+    }
+}
+
+/// (`CH-56`, `CH-20`)
+#[test]
+fn what_is_not_needed_yet_is_not_added_while_a_job_waits_for_a_channel_to_another() {
+    let (mut testbed, client, [first, second]) = two_sellers(dear());
+    places(&mut testbed, client, 2, second);
+    testbed.run(MINUTE, |testbed| !testbed.outcome(2).ids.is_empty());
+    runs_with(&mut testbed, client, 3, first);
+    testbed.run_to_end(MINUTE);
+    for number in 2..=3 {
+        let end = testbed.outcome(number).end.unwrap();
+        assert_eq!(end.map(|bill| bill.unpaid), Ok(Nano::ZERO), "{number}");
+    }
+    testbed.run(MINUTE, |_| false);
+    assert_eq!((testbed.chain.opened, owed(&testbed, client)), (2, Nano::ZERO));
+}

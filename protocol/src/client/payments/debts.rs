@@ -29,6 +29,17 @@ impl Payments {
         self.channels.get(account).is_some_and(|channel| channel.recorded && channel.payer.is_debt())
     }
 
+    /// Returns whether coins are kept for others than this channel, so that nothing is added to it before a job needs it: for one that
+    /// is not open yet and has a job, or for who has lent within the hour. (`CH-20`)
+    pub(super) fn others_come_first(&self, now: Time, account: &ChannelId) -> bool {
+        self.channels.iter().filter(|(other, _)| *other != account).any(|(_, channel)| {
+            let payer = &channel.payer;
+            let is_opening = !payer.is_open() && payer.is_usable() && payer.reserved() > Nano::ZERO;
+            let is_recent = || channel.used_at.is_none_or(|used| now < used + limits::CREDIT_HOUR);
+            is_opening || (channel.recorded && payer.is_debt() && is_recent())
+        })
+    }
+
     /// Keeps a channel that could not be opened, if anything is owed on it. Of more than [`limits::DEBTS_MAX`] the least is forgotten.
     pub(super) fn keep_debt(&mut self, account: &ChannelId, outbox: &mut Outbox) {
         let Some(channel) = self.channel(account) else { return };

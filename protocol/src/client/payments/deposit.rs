@@ -54,11 +54,12 @@ impl Payments {
         }
         channel.reserve(cost_max)?;
         channel.used_at = Some(now);
-        if channel.payer.headroom() < acquaintance.early_mark(deposit, cost_max) {
-            channel.top_up_early(now, deposit, self.rest_max, outbox);
-        }
+        let is_low = channel.payer.headroom() < acquaintance.early_mark(deposit, cost_max);
         let account = channel.payer.account();
-        self.deadlines.touch(account);
+        let (rest_max, waits) = (self.rest_max, is_low && self.others_come_first(now, &account));
+        if let Some(channel) = self.channel(&account).filter(|_| is_low && !waits) {
+            channel.top_up_early(now, deposit, rest_max, outbox);
+        }
         Ok(account)
     }
 

@@ -39,7 +39,9 @@ impl Payments {
         let left = headroom.saturating_minus(cost_max);
         let locks = if headroom < cost_max {
             channel.addition(deposit, self.rest_max)
-        } else if left < acquaintance.early_mark(deposit, cost_max) {
+        } else if left < acquaintance.early_mark(deposit, cost_max)
+            && !self.others_come_first(now, &payer.account())
+        {
             channel.early_top_up(now, left, deposit, self.rest_max)
         } else {
             Nano::ZERO
