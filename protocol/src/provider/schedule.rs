@@ -141,7 +141,8 @@ impl Provider {
         }
     }
 
-    /// Checks a task and the channel that is to pay for it.
+    /// Checks a task and the channel that is to pay for it: what costs least first, so that one fault has one name everywhere. Whether the
+    /// input is as long as its client says shows when it is counted. (`WR-1`, `WR-8`)
     fn accept(&mut self, now: Time, id: JobId, work: Work) -> Result<ServedJob, Refusal> {
         let Some(job) = self.jobs.get(&id) else { return Err(Refusal::UnknownBid) };
         let (origin, promised, price, binding) = (job.origin, job.promised, job.price, job.secure.binding());
@@ -161,9 +162,6 @@ impl Provider {
             reading: offer.work(input, 0),
             ahead: offer.tokens_ahead(output),
         };
-        if input > work.task.input_tokens_max() {
-            return Err(Refusal::Malformed);
-        }
         if !promised.classes.is_near(&Classes::of(input, output)) {
             return Err(Refusal::OtherClass);
         }
