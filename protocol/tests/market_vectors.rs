@@ -12,7 +12,7 @@ use bombyx_protocol::market::call::{CallId, Classes, size_class};
 use bombyx_protocol::market::explore::Exploration;
 use bombyx_protocol::market::history::History;
 use bombyx_protocol::market::invite::{Enough, Share};
-use bombyx_protocol::market::ranking::{Bidder, Wants, paid};
+use bombyx_protocol::market::ranking::{Bidder, Wants, paid, price_max};
 use bombyx_protocol::market::score::{Fate, Lot, Place, Score, Speed, Standing};
 use bombyx_protocol::time::Time;
 use bombyx_protocol::wire::extension::{Extensions, Features};
@@ -46,10 +46,6 @@ fn bills_are_the_same_to_the_nano() {
         assert_eq!(units.to_string(), text(case, "units"), "{case}");
         let cost = tariff(case).cost(input(&case["input"]), long(&case["output_tokens"]));
         assert_eq!(cost, optional(&case["cost"], nano), "{case}");
-    }
-    for case in list(&file(BILLS), "scaled") {
-        let scaled = price(&case["price"]).scaled(long(&case["ppm"]));
-        assert_eq!(scaled, optional(&case["result"], price), "{case}");
     }
 }
 
@@ -292,5 +288,16 @@ fn what_is_paid_is_the_same_to_the_nano() {
         let units = u128::from(long(&case["units"]));
         let paid = paid(price(&case["own"]), second, nano(&case["aside"]), units, median);
         assert_eq!(paid, price(&case["price"]), "{case}");
+    }
+}
+
+/// (MK-52)
+#[test]
+fn what_a_bid_may_ask_is_the_same_everywhere() {
+    for case in list(&file(AUCTIONS), "ceilings") {
+        let [of_order, median, most] =
+            ["price_max", "median", "most"].map(|name| optional(&case[name], price));
+        let prefixes = usize::try_from(case["prefixes"].as_u64().unwrap()).unwrap();
+        assert_eq!(price_max(of_order, median, prefixes), most, "{case}");
     }
 }

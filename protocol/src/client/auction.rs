@@ -7,7 +7,7 @@ use crate::market::auction::{Auction, BidVerdict, Candidate, Source};
 use crate::market::bid::{Bid, BidHash};
 use crate::market::explore::Trial;
 use crate::market::invite::Share;
-use crate::market::ranking::{Bidder, Wants};
+use crate::market::ranking::{Bidder, Wants, ceiling};
 use crate::market::score::{Fate, Lot, Place};
 use crate::session::unseal;
 use crate::time::Time;
@@ -20,7 +20,7 @@ use crate::work::price::Price;
 use super::progress::Progress;
 use super::purchases::Bought;
 use super::room::LateBid;
-use super::shared::{SharedState, ceiling};
+use super::shared::SharedState;
 
 /// Runners-up that are kept warm for a failover; the others are released at once. (`MK-11`, `MK-13`)
 const WARM_MAX: usize = 3;

@@ -3,12 +3,12 @@
 use crate::entropy::Entropy;
 use crate::ident::{Identity, NodeId};
 use crate::io::{Event, Failure, OrderNews, Output};
-use crate::limits;
 use crate::market::auction::Candidate;
 use crate::market::book::Book;
 use crate::market::call::CallId;
 use crate::market::invite::Crowds;
 use crate::market::lease::Leases;
+use crate::market::ranking::price_max;
 use crate::outbox::Outbox;
 use crate::session::StaticKey;
 use crate::time::Time;
@@ -41,22 +41,15 @@ pub(super) struct SharedState {
     pub(super) outbox: Outbox,
 }
 
-/// Returns what a bid may ask where so much is usual.
-pub(super) const fn ceiling(usual: Price) -> Price {
-    Price(usual.0.saturating_mul(limits::CEILING_TIMES))
-}
-
 impl SharedState {
-    /// Returns the most that a bid may ask where bids of so many prefixes are read and so much won lately: what the user says, or else
-    /// what bounds a few sellers that nobody else does. (`MK-52`)
+    /// Returns the most that a bid of an order may ask where bids of so many prefixes are read and so much won lately. (`MK-52`)
     pub(super) fn price_max(
         &self,
         order: &Order,
         won_lately: Option<Price>,
         prefixes: usize,
     ) -> Option<Price> {
-        let has_ceiling = self.config.market.ceiling && prefixes < limits::MARKET_PREFIXES_MIN;
-        order.price_max.or(won_lately.map(ceiling).filter(|_| has_ceiling))
+        price_max(order.price_max, won_lately.filter(|_| self.config.market.ceiling), prefixes)
     }
 
     /// Returns that nobody sells a model, and how many others are on offer.

@@ -194,6 +194,19 @@ pub fn reserve(median: Price) -> Price {
     Price(u64::try_from(most).unwrap_or(u64::MAX))
 }
 
+/// Returns what a bid may ask where so much is usual. (`MK-52`)
+#[must_use]
+pub const fn ceiling(usual: Price) -> Price {
+    Price(usual.0.saturating_mul(limits::CEILING_TIMES))
+}
+
+/// Returns the most that a bid may ask where bids of so many prefixes are read and so much won lately: what the user says, or else
+/// what bounds a few sellers that nobody else does. (`MK-52`)
+#[must_use]
+pub fn price_max(of_order: Option<Price>, won_lately: Option<Price>, prefixes: usize) -> Option<Price> {
+    of_order.or(won_lately.map(ceiling).filter(|_| prefixes < limits::MARKET_PREFIXES_MIN))
+}
+
 /// Puts the contenders in the order in which they are asked: by place, then by the rule. Scores within a fiftieth of the best of
 /// a place are equal and drawn, so that of twins both eat. (`MK-7`, `MK-32`)
 pub(super) fn rank(rule: Rule, call: CallId, contenders: &mut [Contender]) {

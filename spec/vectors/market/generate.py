@@ -72,7 +72,6 @@ TASKS = [
     chat("count for me", 100), chat("Grüße 🐛", 1), chat("", 7, prefix=[1, 2, 3], stop=["\n", "END"]),
     embed("one"), embed("", "", ""), embed("ä" * 10, "plain"),
 ]
-SCALES = [(1_000, 1_000_000), (1_000, 1_250_000), (7, 1_999_999), (7, 0), (U64 - 1, 1_000_001), (1, 999_999)]
 
 
 def tokens_in(fresh, cached):
@@ -134,8 +133,6 @@ write(__file__, "bills.json", {
     "quotes": [quote(*case) for case in QUOTES],
     "bounds": [{"task": task, "input_tokens_max": str(bound(task)), "input_tokens_estimate": str(estimate(task))}
                for task in TASKS],
-    "scaled": [{"price": str(price), "ppm": str(ppm),
-                "result": text_or_none(price * ppm // 10**6 if price * ppm // 10**6 < U64 else None)} for price, ppm in SCALES],
 })
 
 # ---- auctions -------------------------------------------------------------------------------------------------------
@@ -447,7 +444,16 @@ def priced(history, own, second, v, wait_ms, units):
             "price": str(paid(own, second, v * wait_ms, units, median))}
 
 
-write(__file__, "auctions.json", {"cases": AUCTIONS, "prices": [priced(*case) for case in PRICES]})
+def ceiling(own, median, prefixes):
+    """MK-52."""
+    most = own if own is not None else min(2 * median, U64 - 1) if median is not None and prefixes < 3 else None
+    return {"price_max": text_or_none(own), "median": text_or_none(median), "prefixes": prefixes, "most": text_or_none(most)}
+
+
+CEILINGS = [(own, median, prefixes) for own in (None, 0, 30_000) for median in (None, 0, 10_000, U64 // 2, U64 - 1)
+            for prefixes in (1, 2, 3)]
+write(__file__, "auctions.json", {"cases": AUCTIONS, "prices": [priced(*case) for case in PRICES],
+                                  "ceilings": [ceiling(*case) for case in CEILINGS]})
 
 # ---- invitations ----------------------------------------------------------------------------------------------------
 
