@@ -119,7 +119,7 @@ def good():
         far[1] | {"chunk": far[1]["chunk"] | {"index": 64}, "expect": "nothing"}, *far], cost=total(far), finish="Stop")
     near = answered(CHAT, 12, *(tokens(number) for number in range(20)), *(tokens() for _ in range(44)), end())
     yield stream("the farthest chunk that is kept", CHAT, [
-        near[63] | {"expect": "nothing"}, *(step | {"expect": "taken"} for step in near[:63]), near[64]],
+        near[63] | {"expect": "waits"}, *(step | {"expect": "taken"} for step in near[:63]), near[64]],
         cost=total(near), finish="Stop")
     yield stream("and the first that is not", CHAT, [
         near[64] | {"expect": "nothing"}, *(step | {"expect": "taken"} for step in near[:64]), near[64]],

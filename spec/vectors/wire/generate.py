@@ -130,6 +130,7 @@ MESSAGES = [
     ("an acceptance", "Message", {"ToClient": {"Accept": {"job": JOB, "handshake": "e2" * 48, "extensions": []}}}),
     ("an acceptance with an extension", "Message", {"ToClient": {"Accept": {
         "job": JOB, "handshake": "e2" * 48, "extensions": ODD}}}),
+    ("an acceptance in a kept session", "Message", {"ToClient": {"Accept": {"job": JOB, "handshake": "", "extensions": []}}}),
     *((f"a refusal: {why}", "Message", {"ToClient": {"Refuse": {"job": JOB, "why": detailed(why), "extensions": []}}})
       for why in LAYOUT["Refusal"].numbers),
     ("a refusal of a later version", "Message", {"ToClient": {"Refuse": {
