@@ -30,8 +30,8 @@ const COUNTING: Span = Span::from_ms(2);
 /// How long a ledger takes to show what it was asked for.
 const BLOCK: Span = Span::from_ms(500);
 const EPOCH: u64 = 1_000_007;
-/// Tokens of the answer.
-const TOKENS: u32 = 40;
+/// Tokens of the answers: the second job begins in the session of the first.
+const TOKENS: [u32; 2] = [40, 5];
 /// When it begins: 2026-11-29, noon.
 const CLOCK_S: u64 = 1_795_953_600;
 
@@ -49,8 +49,10 @@ struct Scene {
     now: Time,
     due: VecDeque<Due>,
     wakes: [Time; 2],
+    /// Of the job that is served: tokens that the engine may make, has made, and makes in all.
     allowed: u32,
     made: u32,
+    wanted: u32,
     deposit: Nano,
     /// What crossed: when, what, and its bytes.
     crossed: Vec<(Time, &'static str, Vec<u8>)>,
@@ -75,6 +77,7 @@ impl Scene {
             wakes: [Time::NEVER; 2],
             allowed: 0,
             made: 0,
+            wanted: 0,
             deposit: Nano::ZERO,
             crossed: Vec::new(),
             done: false,
@@ -200,7 +203,7 @@ impl Scene {
                     self.give(to_client, input);
                     if let Some(job) = produced {
                         self.made += 1;
-                        if self.made == TOKENS {
+                        if self.made == self.wanted {
                             let report = EngineReport::Content(Content::End { finish: Finish::Stop });
                             self.later(Span(0), false, Input::Engine { job, report });
                         } else if self.made < self.allowed {
@@ -221,7 +224,7 @@ impl Scene {
 /// Input tokens of the question.
 const INPUT_TOKENS: u32 = 12;
 
-/// (WI-8, MK-9, SE-7, WR-2, WR-10, CH-12, CH-13)
+/// (WI-8, MK-9, MK-67, SE-7, SE-24, WR-2, WR-10, CH-12, CH-13)
 #[test]
 fn every_byte_of_a_conversation_is_that_of_the_pages() {
     let mut scene = Scene::new();
@@ -231,9 +234,12 @@ fn every_byte_of_a_conversation_is_that_of_the_pages() {
     scene.later(Span::from_s(3), true, Input::Tick);
     scene.run(|scene| scene.due.is_empty());
     assert_eq!(scene.client.asks(scene.now).count(), 1);
-    scene.give(true, order(1, "count for me"));
-    scene.run(|scene| scene.done);
-    scene.run(|scene| scene.due.is_empty());
+    for (id, wanted) in (1..).zip(TOKENS) {
+        (scene.allowed, scene.made, scene.wanted, scene.done) = (0, 0, wanted, false);
+        scene.give(true, order(id, "count for me"));
+        scene.run(|scene| scene.done);
+        scene.run(|scene| scene.due.is_empty());
+    }
     scene.give(false, Input::Command(Command::Settle));
     scene.run(|scene| scene.due.is_empty());
     let vectors = file(CONVERSATION);

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Writes `conversation.json` beside this file: one whole conversation between a client and a provider, from a seek to a close,
-with fixed keys and every byte that crosses, made by the pages alone. The machines in Rust have to say the same, byte for byte
+"""Writes `conversation.json` beside this file: one whole conversation between a client and a provider, from a seek over two jobs,
+the second in the kept session of the first, to a close, with fixed keys and every byte that crosses, made by the pages alone. The machines in Rust have to say the same, byte for byte
 (`protocol/tests/conversation.rs`)."""
 
 import hashlib
@@ -17,7 +17,7 @@ from reference import (
 )
 
 MODEL = "ab" * 32
-PRICE, INPUT, TOKENS, MAX_TOKENS = 400_000, 12, 40, 50
+PRICE, INPUT, TOKENS, KEPT_TOKENS, MAX_TOKENS = 400_000, 12, 40, 5, 50
 EPOCH = 1_000_007
 PLAIN = {"features": "0", "extensions": []}
 
@@ -41,6 +41,7 @@ SEAL, SEEK = drawn(CLIENT_DRAWS, 0, 32), drawn(CLIENT_DRAWS, 1, 16).hex()
 CALL, JOB = drawn(CLIENT_DRAWS, 2, 16).hex(), drawn(CLIENT_DRAWS, 3, 16).hex()
 CLIENT_EPHEMERAL = drawn(CLIENT_DRAWS, 4, 32)
 SALT_INDEX = struct.unpack("<Q", drawn(CLIENT_DRAWS, 5, 8))[0] % 1_024
+KEPT_JOB = drawn(CLIENT_DRAWS, 6, 16).hex()
 BID_EPHEMERAL, PROVIDER_EPHEMERAL = drawn(PROVIDER_DRAWS, 0, 32), drawn(PROVIDER_DRAWS, 1, 32)
 
 CLIENT_ID, PROVIDER_ID = public_of(CLIENT).hex(), public_of(PROVIDER).hex()
@@ -95,60 +96,25 @@ SIGNED_BID = signed(PROVIDER, "bid", "Bid", BID)
 SEALED = noise.seal(noise.public_of(SEAL), BID_EPHEMERAL, bytes.fromhex(CALL), noise.block(encode("Signed", SIGNED_BID), True))
 message(3_005, "provider", "Bid", {"call": CALL, "sealed": SEALED.hex()}, inside=BID, signed=SIGNED_BID)
 
-PROLOGUE = b"bombyx/1/session" + bytes.fromhex(CLIENT_ID + PROVIDER_ID + JOB)
-HANDSHAKE = noise.Session(SESSION, CLIENT_EPHEMERAL, PROVIDER_EPHEMERAL, PROLOGUE)
+BID_HASH = blake3(bytes.fromhex(SIGNED_BID["body"])).hex()
+
+
+def prologue(job):
+    return b"bombyx/1/session" + bytes.fromhex(CLIENT_ID + PROVIDER_ID + job)
+
+
+HANDSHAKE = noise.Session(SESSION, CLIENT_EPHEMERAL, PROVIDER_EPHEMERAL, prologue(JOB))
+KEPT = noise.KeptSession(HANDSHAKE.kept, prologue(KEPT_JOB), 0)
 message(3_400, "client", "Award", {
-    "job": JOB, "call": CALL, "bid": blake3(bytes.fromhex(SIGNED_BID["body"])).hex(), "price": str(PRICE),
+    "job": JOB, "call": CALL, "bid": BID_HASH, "price": str(PRICE),
     "handshake": HANDSHAKE.first.hex(), "extensions": [],
 })
 message(3_405, "provider", "Accept", {"job": JOB, "handshake": HANDSHAKE.reply.hex(), "extensions": []})
-
-FRAMES = {"client": 0, "provider": 0}
-
-
-def frame(at_ms, sender, kind, value, last=False):
-    body = encode("FromClient" if sender == "client" else "FromProvider", {kind: value})
-    key = HANDSHAKE.client_key if sender == "client" else HANDSHAKE.provider_key
-    number = FRAMES[sender]
-    FRAMES[sender] += 1
-    sealed = noise.frame(key, number, noise.block(body, last))
-    message(at_ms, sender, "Sealed", {"job": JOB, "nonce": str(number), "bytes": sealed.hex()},
-            inside={kind: value}, body=body.hex(), last=last)
-
 
 TASK = {"Generate": {
     "messages": [{"role": "User", "content": "count for me"}], "max_tokens": MAX_TOKENS,
     "sampling": {"temperature_milli": 0, "top_p_milli": 1_000, "top_k": 0, "seed": "0"}, "prefix": [], "stop": [],
 }}
-frame(3_410, "client", "Work", {
-    "task": TASK, "input": {"fresh": INPUT, "cached": 0}, "channel": TERMS,
-    "key_proof": key_proof(CHANNEL, HANDSHAKE.hash, ACCOUNT).hex(), "extensions": [],
-})
-# Nobody lends anything here, so the provider wants to see the channel before it counts.
-frame(3_415, "provider", "NeedPayment", {"cumulative": "0", "newest": None, "extensions": []})
-TRANSCRIPT, MADE, CHUNKS, TOTAL, FINAL = begin(bytes.fromhex(JOB), bytes.fromhex(MODEL), encode("Task", TASK)), 0, 0, 0, None
-
-
-def ack(at_ms, last=False):
-    paid = payment(CHANNEL, ACCOUNT, EPOCH, TOTAL) if TOTAL else None
-    under = sign(CLIENT, "countersign", FINAL).hex() if last else None
-    frame(at_ms, "client", "Ack", {"next": CHUNKS, "payment": paid, "countersignature": under, "extensions": []})
-
-
-def chunk(at_ms, content, receipted):
-    global TRANSCRIPT, MADE, CHUNKS, TOTAL, FINAL
-    raw = encode("Content", content)
-    TRANSCRIPT = then(TRANSCRIPT, CHUNKS, raw)
-    CHUNKS += 1
-    MADE += len(content["Tokens"]["ids"]) if "Tokens" in content else 0
-    receipt = None
-    if receipted:
-        TOTAL = bill(PRICE, units_due(DEFAULT, INPUT, 0, MADE, complete="End" in content))
-        value = {"job": JOB, "model": MODEL, "chunks": CHUNKS, "transcript": TRANSCRIPT.hex(), "input_tokens": str(INPUT),
-                 "cached_tokens": "0", "output_tokens": str(MADE), "cost": str(TOTAL), "extensions": []}
-        receipt = signed(PROVIDER, "receipt", "Receipt", value)
-        FINAL = bytes.fromhex(receipt["body"])
-    frame(at_ms, "provider", "Chunk", {"index": CHUNKS - 1, "content": raw.hex(), "receipt": receipt}, last="End" in content)
 
 
 def tokens(first, past):
@@ -156,27 +122,100 @@ def tokens(first, past):
     return {"Tokens": {"ids": [1_000 + number for number in numbers], "text": "".join(f"{number} " for number in numbers)}}
 
 
-ack(3_420)
+class Job:
+    """What both sides say of a job in its session; `before` is what the channel owes from earlier ones."""
+
+    def __init__(self, job, session, before):
+        self.job, self.session, self.before = job, session, before
+        self.frames = {"client": 0, "provider": 0}
+        self.transcript = begin(bytes.fromhex(job), bytes.fromhex(MODEL), encode("Task", TASK))
+        self.made = self.chunks = self.cost = 0
+        self.final = None
+
+    def seal(self, sender, kind, value, last=False):
+        """The next frame's number and bytes, and what is said of its inside."""
+        body = encode("FromClient" if sender == "client" else "FromProvider", {kind: value})
+        key = self.session.client_key if sender == "client" else self.session.provider_key
+        number = self.frames[sender]
+        self.frames[sender] += 1
+        return number, noise.frame(key, number, noise.block(body, last)), {"inside": {kind: value}, "body": body.hex(), "last": last}
+
+    def frame(self, at_ms, sender, kind, value, last=False):
+        number, sealed, inside = self.seal(sender, kind, value, last)
+        message(at_ms, sender, "Sealed", {"job": self.job, "nonce": str(number), "bytes": sealed.hex()}, **inside)
+
+    def work(self):
+        return {"task": TASK, "input": {"fresh": INPUT, "cached": 0}, "channel": TERMS,
+                "key_proof": key_proof(CHANNEL, self.session.hash, ACCOUNT).hex(), "extensions": []}
+
+    def ack(self, at_ms, last=False):
+        owed = self.before + self.cost
+        paid = payment(CHANNEL, ACCOUNT, EPOCH, owed) if owed else None
+        under = sign(CLIENT, "countersign", self.final).hex() if last else None
+        self.frame(at_ms, "client", "Ack", {"next": self.chunks, "payment": paid, "countersignature": under, "extensions": []})
+
+    def chunk(self, at_ms, content, receipted):
+        raw = encode("Content", content)
+        self.transcript = then(self.transcript, self.chunks, raw)
+        self.chunks += 1
+        self.made += len(content["Tokens"]["ids"]) if "Tokens" in content else 0
+        receipt = None
+        if receipted:
+            self.cost = bill(PRICE, units_due(DEFAULT, INPUT, 0, self.made, complete="End" in content))
+            value = {"job": self.job, "model": MODEL, "chunks": self.chunks, "transcript": self.transcript.hex(),
+                     "input_tokens": str(INPUT), "cached_tokens": "0", "output_tokens": str(self.made), "cost": str(self.cost),
+                     "extensions": []}
+            receipt = signed(PROVIDER, "receipt", "Receipt", value)
+            self.final = bytes.fromhex(receipt["body"])
+        self.frame(at_ms, "provider", "Chunk", {"index": self.chunks - 1, "content": raw.hex(), "receipt": receipt},
+                   last="End" in content)
+
+
+first = Job(JOB, HANDSHAKE, 0)
+first.frame(3_410, "client", "Work", first.work())
+# Nobody lends anything here, so the provider wants to see the channel before it counts.
+first.frame(3_415, "provider", "NeedPayment", {"cumulative": "0", "newest": None, "extensions": []})
+first.ack(3_420)
 DEPOSIT = 2 * bill(PRICE, units(DEFAULT, INPUT, 0, MAX_TOKENS))
 cross(3_420, "client", "ledger", "open", value={"terms": TERMS, "account": ACCOUNT.hex(), "deposit": str(DEPOSIT)},
       bytes=(encode("ChannelTerms", TERMS) + struct.pack("<Q", DEPOSIT)).hex())
-ack(3_920)  # the ledger shows the channel: nothing is promised yet, and the input is counted
-chunk(3_922, tokens(0, 1), True)
-ack(3_927)
+first.ack(3_920)  # the ledger shows the channel: nothing is promised yet, and the input is counted
+first.chunk(3_922, tokens(0, 1), True)
+first.ack(3_927)
 for place in range(4):
-    chunk(3_926 + 4 * place, tokens(1 + 8 * place, 9 + 8 * place), place == 3)
-ack(3_943)
-chunk(3_942, tokens(33, 40), False)
-chunk(3_942, {"End": {"finish": "Stop"}}, True)
-ack(3_947, last=True)
-assert MADE == TOKENS and TOTAL == bill(PRICE, units(DEFAULT, INPUT, 0, TOKENS))
+    first.chunk(3_926 + 4 * place, tokens(1 + 8 * place, 9 + 8 * place), place == 3)
+first.ack(3_943)
+first.chunk(3_942, tokens(33, 40), False)
+first.chunk(3_942, {"End": {"finish": "Stop"}}, True)
+first.ack(3_947, last=True)
+assert first.made == TOKENS and first.cost == bill(PRICE, units(DEFAULT, INPUT, 0, TOKENS))
+
+# The bid is a lease now, and the client has paid: one message awards it and brings the task.
+second = Job(KEPT_JOB, KEPT, first.cost)
+_, WORK, INSIDE = second.seal("client", "Work", second.work())
+message(3_952, "client", "KeptAward", {
+    "job": KEPT_JOB, "call": CALL, "bid": BID_HASH, "price": str(PRICE), "session": JOB, "number": "0", "work": WORK.hex(),
+    "extensions": [],
+}, **INSIDE)
+second.chunk(3_959, tokens(0, 1), False)
+second.chunk(3_961, tokens(1, KEPT_TOKENS), False)
+second.chunk(3_961, {"End": {"finish": "Stop"}}, True)
+second.ack(3_966, last=True)
+TOTAL = first.cost + second.cost
+assert second.made == KEPT_TOKENS and second.cost == bill(PRICE, units(DEFAULT, INPUT, 0, KEPT_TOKENS))
 
 ORDER = sign_raw(CLOSE, statement(CLOSE_ORDER, ACCOUNT, EPOCH, TOTAL))
 VOUCHER = payment(CHANNEL, ACCOUNT, EPOCH, TOTAL)
-cross(3_952, "provider", "ledger", "close",
+cross(3_971, "provider", "ledger", "close",
       value={"account": ACCOUNT.hex(), "epoch": str(EPOCH), "cumulative": str(TOTAL), "voucher": VOUCHER["signature"],
              "order": ORDER.hex()},
       bytes=(struct.pack("<QQ", EPOCH, TOTAL) + bytes.fromhex(VOUCHER["signature"]) + ORDER).hex())
+
+
+def told(job, session):
+    return {"prologue": prologue(job).hex(), "binding": session.hash.hex(), "client_key": session.client_key.hex(),
+            "provider_key": session.provider_key.hex()}
+
 
 write(__file__, "conversation.json", {
     "keys": {
@@ -186,8 +225,8 @@ write(__file__, "conversation.json", {
                      "session_secret": SESSION.hex(), "bid_ephemeral_secret": BID_EPHEMERAL.hex(),
                      "ephemeral_secret": PROVIDER_EPHEMERAL.hex()},
     },
-    "session": {"prologue": PROLOGUE.hex(), "binding": HANDSHAKE.hash.hex(), "client_key": HANDSHAKE.client_key.hex(),
-                "provider_key": HANDSHAKE.provider_key.hex()},
+    "session": {**told(JOB, HANDSHAKE), "kept_secret": HANDSHAKE.kept.hex()},
+    "kept_session": told(KEPT_JOB, KEPT),
     "channel": {"terms": TERMS, "account": ACCOUNT.hex(), "epoch": str(EPOCH)},
     # Chunks and acknowledgements cross each other on the way.
     "crossed": sorted(CROSSED, key=lambda crossed: crossed["at_ms"]),
