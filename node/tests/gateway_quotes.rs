@@ -75,6 +75,16 @@ async fn a_request_is_priced_without_being_run_and_costs_what_was_said() {
     assert_eq!((&quote["channel"]["state"], &quote["channel"]["fault"]), (&json!("opens"), &json!(null)));
     assert!(quote["channel"]["locks_nano"].as_u64().unwrap() >= bill(price, input, 100));
     assert!(quote["channel"]["opening_nano"].as_u64().unwrap() > 0);
+    let least = bill(price, input, 37);
+    let cut = (bill(price, input, 80), "cut", 70);
+    for (allowed, answer, tokens) in [(bill(price, input, 100), "whole", 100), cut, (least - 1, "refused", 0)]
+    {
+        let mut body = chat(100);
+        body["bombyx"] = json!({ "max_cost_nano": allowed });
+        let (_, told) = post(&gateway, "quote", &body).await;
+        let said = (&told["answer"], &told["output_tokens_served"], &told["least_max_cost_nano"]);
+        assert_eq!(said, (&json!(answer), &json!(tokens), &json!(least)), "{told}");
+    }
     let (_, other) = post(&gateway, "quote", &json!({ "model": EMBED, "input": ["silk", "moth"] })).await;
     assert_eq!(
         (&other["sellers"], &other["bill"]["empty_nano"]),

@@ -92,3 +92,33 @@ fn what_is_owed_is_part_of_what_opening_a_channel_takes() {
     assert!(owed > Nano::ZERO);
     assert_eq!((quote.channel.state, quote.channel.needs), (QuotedState::Opens, needs));
 }
+
+/// (MK-64, MK-13) What a quote says of the answer is what comes of the order: all of it, a part, or nothing.
+#[test]
+fn a_quote_tells_an_answer_that_would_be_cut_from_one_that_would_be_refused() {
+    let task = |tokens| chat("count for me", tokens);
+    let cost = |tokens| ceiling(price(400_000), &task(tokens));
+    let strangers = |most: Nano| ClientConfig {
+        policy: ChannelPolicy { strangers_locked_max: most, ..ChannelPolicy::default() },
+        ..ClientConfig::for_tests(1)
+    };
+    for (allowed, expected) in [(cost(400), Some(400)), (cost(399), Some(349)), (cost(37), Some(32))]
+        .into_iter()
+        .chain([(Nano(cost(37).0 - 1), None), (Nano(1), None)])
+    {
+        for (config, budget) in [(ClientConfig::for_tests(1), allowed), (strangers(allowed), COIN)] {
+            let mut testbed = Testbed::new(32, CALM);
+            let client = testbed.client_with(config, COIN);
+            testbed.provider(1, price(400_000), 1_000);
+            testbed.seek(client);
+            let wanted = order(task(400), budget, MINUTE);
+            let quote = testbed.client_at(client).quote(testbed.now, &wanted).unwrap();
+            let told = (quote.output_tokens_max, quote.output_tokens_served, quote.least);
+            assert_eq!(told, (400, expected, cost(37)), "{allowed}");
+            testbed.place_order(client, 1, wanted);
+            ends(&mut testbed, 1);
+            let served = testbed.outcome(1).end.unwrap().ok().map(|bill| bill.output_tokens);
+            assert_eq!(served, expected, "{allowed}");
+        }
+    }
+}

@@ -55,7 +55,8 @@ fn a_job_that_is_too_dear_for_a_channel_goes_to_a_cheaper_bidder_and_ends_where_
         }
         runs(&mut testbed, client, 1, asking(&[dear], 200));
         let outcome = testbed.outcome(1);
-        let needs = ceiling(price(10 * FAIR), &task(200));
+        // What an answer that is cut to 32 tokens may cost, for prices that rise.
+        let needs = ceiling(price(10 * FAIR), &task(37));
         if others == 0 {
             let why = Failure::Payment(PaymentFault::DepositTooLow { needs, most });
             assert_eq!(outcome.end.unwrap().unwrap_err().0, why);
@@ -297,5 +298,44 @@ fn an_empty_wallet_is_served_by_a_dear_seller_with_a_channel_where_three_prefixe
         let outcome = testbed.outcome(number);
         assert_eq!(outcome.text, engine::answer(10), "{number}: {:?} {:?}", outcome.end, outcome.failed_over);
         assert_eq!(outcome.end.unwrap().unwrap().providers.last(), Some(&dear), "{number}");
+    }
+}
+
+/// (MK-13) What binds, whatever it is, is compared with the least that would be served: who allows that much is served.
+#[test]
+fn a_refusal_for_lack_of_money_names_the_least_that_would_be_served() {
+    let strangers = |most: Nano| ClientConfig {
+        policy: ChannelPolicy { strangers_locked_max: most, ..ChannelPolicy::default() },
+        ..limited(COIN)
+    };
+    let named = |config: ClientConfig, budget: Nano| {
+        let mut testbed = Testbed::new(11, CALM);
+        let client = testbed.client_with(config, COIN);
+        testbed.provider(1, price(FAIR), 1_000);
+        runs(&mut testbed, client, 1, order(task(2_000), budget, MINUTE));
+        match testbed.outcome(1).end.unwrap() {
+            Err((Failure::OverBudget { lowest }, _)) => Some(lowest),
+            Err((
+                Failure::Payment(
+                    PaymentFault::DepositTooLow { needs, .. } | PaymentFault::StrangersLocked { needs, .. },
+                ),
+                _,
+            )) => Some(needs),
+            Err((why, _)) => panic!("{why}"),
+            Ok(bill) => {
+                assert!(bill.output_tokens >= 32, "{bill:?}");
+                None
+            }
+        }
+    };
+    let ways: [&dyn Fn(Nano) -> Option<Nano>; 3] =
+        [&|most| named(limited(COIN), most), &|most| named(limited(most), COIN), &|most| {
+            named(strangers(most), COIN)
+        }];
+    for (way, named) in ways.iter().enumerate() {
+        let least = named(Nano(10)).unwrap();
+        assert!(least < ceiling(price(FAIR), &task(40)), "{way}: {least}");
+        assert_eq!(named(Nano(least.0 - 1)), Some(least), "{way}");
+        assert_eq!(named(least), None, "{way}");
     }
 }

@@ -30,6 +30,11 @@ pub(crate) struct QuoteReport {
     pub output_tokens_expected: u64,
     /// The largest answer that the order allows and somebody gives.
     pub output_tokens_max: u64,
+    /// What would be asked for at the expected price, by what the order may cost and what may be locked for it: `whole`, `cut` or
+    /// `refused`.
+    pub answer: String,
+    /// The largest answer as it would be asked for at that price; 0 where it is refused.
+    pub output_tokens_served: u64,
     /// Providers that could take the order.
     pub sellers: usize,
     /// Address prefixes that they are of: an owner of many nodes counts once.
@@ -65,6 +70,8 @@ pub(crate) struct QuoteReport {
     pub max_cost_nano: u64,
     /// Whether the largest answer can cost more than that.
     pub over_max_cost: bool,
+    /// The least that it must be allowed to cost, and lock, for anything to be served at the expected price.
+    pub least_max_cost_nano: u64,
     /// What a channel takes.
     pub channel: ChannelReport,
 }
@@ -133,6 +140,13 @@ impl NodeHandle {
             input_counted: counted,
             output_tokens_expected: quote.output_tokens,
             output_tokens_max: quote.output_tokens_max,
+            answer: match quote.output_tokens_served {
+                Some(tokens) if tokens >= quote.output_tokens_max => "whole",
+                Some(_) => "cut",
+                None => "refused",
+            }
+            .into(),
+            output_tokens_served: quote.output_tokens_served.unwrap_or(0),
             sellers: quote.sellers,
             prefixes: quote.prefixes,
             one_seller: quote.prefixes == 1,
@@ -150,13 +164,14 @@ impl NodeHandle {
             usual_bill: usual_bill.into(),
             max_cost_nano: max_cost.0,
             over_max_cost: most_bill.largest.is_none_or(|largest| largest > max_cost),
+            least_max_cost_nano: quote.least.0,
             channel,
         })
     }
 
     /// Returns what an order would ask of its channel, and of the wallet.
     async fn quoted_channel(&self, quote: &Quote) -> ChannelReport {
-        let QuotedChannel { state, needs, locks, fault } = quote.channel;
+        let QuotedChannel { state, needs, locks, fault, .. } = quote.channel;
         let opening = match state {
             QuotedState::Opens => self.ledger().opening_surplus().await,
             QuotedState::Opening | QuotedState::Open if needs > Nano::ZERO => {
@@ -169,9 +184,6 @@ impl NodeHandle {
             None => Some(Nano::ZERO),
         };
         let takes = needs.saturating_plus(opening);
-        let cut = |fault: PaymentFault| {
-            format!("{fault}; the answer would be cut to what can be paid for, if that is 32 tokens or more")
-        };
         let is_poor = held.is_some_and(|held| held < takes);
         let poor = || format!("the wallet must hold {} nano for it", takes.0);
         ChannelReport {
@@ -186,7 +198,7 @@ impl NodeHandle {
             most_locks_nano: quote.most_channel.locks.0,
             opening_nano: opening.0,
             wallet_nano: held.map(|held| held.0),
-            fault: fault.map(cut).or_else(|| is_poor.then(poor)),
+            fault: fault.map(|fault: PaymentFault| fault.to_string()).or_else(|| is_poor.then(poor)),
         }
     }
 
@@ -238,6 +250,27 @@ impl ChannelReport {
 }
 
 impl QuoteReport {
+    /// Returns what becomes of an answer that can cost more than it may, or than can be locked for it, in words.
+    fn shortened(&self, coin: &CoinName) -> Option<String> {
+        let coins = |nano: u64| coin.amount(Nano(nano));
+        match self.answer.as_str() {
+            "refused" => Some(format!(
+                "it would be refused: for the shortest answer that is worth a call it must be allowed to cost {} at the least, and as much \
+                 to be locked",
+                coins(self.least_max_cost_nano)
+            )),
+            "cut" => Some(format!(
+                "the answer would be cut to {}, which can be paid for; at the most that the price may be, to fewer",
+                count(self.output_tokens_served, "token")
+            )),
+            _ if self.over_max_cost => Some(format!(
+                "at the most that the price may be, the largest answer can cost more than the {} that it may, and would be cut",
+                coins(self.max_cost_nano)
+            )),
+            _ => None,
+        }
+    }
+
     /// Returns the quote in words.
     #[must_use]
     pub(crate) fn page(&self, coin: &CoinName) -> String {
@@ -285,10 +318,7 @@ impl QuoteReport {
             format!("channel    {channel}"),
         ];
         lines.extend(self.channel.fault.iter().map(|fault| format!("note       {fault}")));
-        if self.over_max_cost {
-            let most = coins(Some(self.max_cost_nano));
-            lines.push(format!("note       the largest answer can cost more than the {most} that it may"));
-        }
+        lines.extend(self.shortened(coin).map(|note| format!("note       {note}")));
         if let Some(most) = self.max_per_k_units_nano.filter(|_| self.over_max_price) {
             lines.push(format!(
                 "note       a bid may ask {most} nano for 1,000 units, so that nobody would be asked: `--max-price` lets it ask more"

@@ -85,9 +85,11 @@ pub enum PaymentFault {
         missing: Nano,
     },
     /// The job's ceiling is above what a channel may hold.
-    #[error("the job may cost {needs} coins, and this node locks {most} coins in one channel at the most")]
+    #[error(
+        "the job may cost {needs} coins at the least, and this node locks {most} coins in one channel at the most"
+    )]
     DepositTooLow {
-        /// The job's ceiling.
+        /// The job's ceiling, or that of the shortest answer that it may be cut to.
         needs: Nano,
         /// What a channel may hold.
         most: Nano,
@@ -148,7 +150,7 @@ pub enum PaymentFault {
     },
     /// As much as may be is locked with providers that never finished a job.
     #[error(
-        "a first job with this provider would lock {needs} coins, and no more than {most} may be locked with providers that never finished one; wait for their closes, or allow more"
+        "a first job with this provider would lock {needs} coins at the least, and no more than {most} may be locked with providers that never finished one; wait for their closes, or allow more"
     )]
     StrangersLocked {
         /// What it would lock.
@@ -165,6 +167,15 @@ pub enum PaymentFault {
 }
 
 impl PaymentFault {
+    /// Returns the same of a job that may be cut until it needs no more than this.
+    #[must_use]
+    pub fn needing_at_most(mut self, least: Nano) -> Self {
+        if let Self::StrangersLocked { needs, .. } | Self::DepositTooLow { needs, .. } = &mut self {
+            *needs = least.min(*needs);
+        }
+        self
+    }
+
     /// Returns how far a job with one bidder was from being paid: of many, the nearest is what the user is told.
     #[must_use]
     pub fn distance(&self) -> (u8, u64) {

@@ -166,11 +166,12 @@ impl Progress {
     ) -> Option<Failure> {
         self.widen();
         let is_last = self.invited >= Share::ALL;
-        let lowest =
-            reports.iter().filter(|report| report.fate == Fate::OverBudget).map(|r| r.cost_max).min();
+        let over_budget = reports.iter().filter(|report| report.fate == Fate::OverBudget);
+        let lowest = over_budget.map(|report| self.least(report.cost_max)).min();
         let tier = reports.iter().any(|report| report.fate == Fate::WeakerTier);
         let unpayable = reports.iter().filter_map(|report| {
-            if let Fate::Unpayable { why, .. } = report.fate { Some(why) } else { None }
+            let Fate::Unpayable { why, .. } = report.fate else { return None };
+            Some(why.needing_at_most(self.least(report.cost_max)))
         });
         let unpayable = unpayable.min_by_key(PaymentFault::distance);
         let dear = reports.iter().filter_map(|report| {

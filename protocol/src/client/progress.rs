@@ -10,7 +10,7 @@ use crate::limits;
 use crate::market::auction::Candidate;
 use crate::market::bid::Bid;
 use crate::market::invite::Share;
-use crate::market::score::Lot;
+use crate::market::score::{Lot, cut};
 use crate::outbox::Outbox;
 use crate::time::Time;
 use crate::wire::message::{Content, Refusal};
@@ -264,14 +264,20 @@ impl Progress {
         }
     }
 
-    /// Lowers the limit of an answer of which nothing has come to the tokens that can be paid for, less an eighth for prices that
-    /// rise: one with a part for each request is higher for a smaller answer. Returns whether another call is worth it. (`MK-13`)
+    /// Returns the least that must be payable for what is left to be served in part, at the price by which all of it has this ceiling.
+    /// (`MK-13`)
+    pub(super) fn least(&self, ceiling: Nano) -> Nano {
+        if self.delivered.is_empty() { self.lot().least(ceiling) } else { ceiling }
+    }
+
+    /// Cuts an answer of which nothing has come to what is bought where so many tokens can be paid for. Returns whether another call
+    /// is worth it. (`MK-13`)
     pub(super) fn shorten(&mut self, tokens: u64) -> bool {
-        let tokens = tokens.saturating_sub(tokens.div_ceil(8));
         let may_again = self.shortened < limits::SHORTENINGS_MAX && self.delivered.is_empty();
         let Task::Generate(generate) = &mut self.order.task else { return false };
+        let Some(tokens) = cut(tokens) else { return false };
         let lower = u32::try_from(tokens).unwrap_or(u32::MAX).min(generate.max_tokens);
-        if !may_again || tokens < limits::RECEIPT_TOKENS || lower == generate.max_tokens {
+        if !may_again || lower == generate.max_tokens {
             return false;
         }
         generate.max_tokens = lower;

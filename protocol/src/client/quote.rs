@@ -73,6 +73,8 @@ impl Client {
         let usual = median(lowest.values().copied()).unwrap_or(price);
         let expected = memory.purchases.output_tokens(&order.model, &lot).min(lot.output_tokens_max);
         let is_leased = usize::from(basis == Basis::Lease);
+        let channel = self.forecast(now, order, &lot, &provider, price);
+        let ceiling = lot.cost_max(price).unwrap_or(Nano(u64::MAX));
         let won_lately = memory.purchases.of(&order.model).and_then(|bought| bought.history.median_bid());
         Ok(Quote {
             sellers: sellers.len().max(is_leased),
@@ -87,10 +89,12 @@ impl Client {
             input_tokens: lot.input.count(),
             output_tokens: expected,
             output_tokens_max: lot.output_tokens_max,
+            output_tokens_served: lot.served(order.max_cost.min(channel.room), ceiling),
+            least: lot.least(ceiling),
             bill: QuotedBill::at(price, &lot, expected),
             most_bill: QuotedBill::at(price_most, &lot, expected),
             usual_bill: QuotedBill::at(usual, &lot, expected),
-            channel: self.forecast(now, order, &lot, &provider, price),
+            channel,
             most_channel: self.forecast(now, order, &lot, &provider, price_most),
         })
     }

@@ -166,9 +166,12 @@ pub enum Failure {
         others: u32,
     },
     /// There were bids, all of them too dear.
-    #[error("every bid can cost more than the order allows; the lowest could cost {lowest} coins")]
+    #[error(
+        "every bid could cost more than the order allows; the cheapest needs {lowest} coins at the least"
+    )]
     OverBudget {
-        /// The most that the cheapest bid could cost.
+        /// The least that the order would have to allow for the cheapest bid: the most that it could cost, for the shortest answer that
+        /// it may be cut to. (`MK-13`)
         lowest: Nano,
     },
     /// There were bids, all of them far above what was paid lately.

@@ -32,6 +32,11 @@ pub struct Quote {
     pub output_tokens: u64,
     /// The largest answer that the order allows and somebody gives.
     pub output_tokens_max: u64,
+    /// The answer that would be asked for at the provider's price: the largest, or what it is cut to by what the order may cost and what
+    /// may be locked for it. None where nothing would be served. (`MK-13`)
+    pub output_tokens_served: Option<u64>,
+    /// The least that the order must be allowed to cost, and lock, for anything to be served at that price.
+    pub least: Nano,
     /// The bill at the provider's price.
     pub bill: QuotedBill,
     /// The bill at the most that it may be paid.
@@ -55,6 +60,8 @@ pub struct QuotedChannel {
     pub needs: Nano,
     /// What would be locked beyond what is locked.
     pub locks: Nano,
+    /// The most that a job on it may cost.
+    pub room: Nano,
     /// Why the order could not be paid as it is: it would be cut to what can be, or refused. (`MK-13`)
     pub fault: Option<PaymentFault>,
 }

@@ -158,6 +158,36 @@ impl Lot {
         let tokens = for_output.checked_div(u128::from(self.weights.output)).unwrap_or(0);
         u64::try_from(tokens).unwrap_or(u64::MAX)
     }
+
+    /// Returns the most output tokens that are asked for where this is the most that can be paid, at the price by which the task has
+    /// this ceiling. None where nothing would be served. (`MK-13`)
+    #[must_use]
+    pub fn served(&self, most: Nano, ceiling: Nano) -> Option<u64> {
+        let cut = || cut(self.affordable(most, ceiling));
+        if ceiling <= most { Some(self.output_tokens_max) } else { cut() }
+    }
+
+    /// Returns the least that must be payable for anything to be served, at the price by which the task has this ceiling. (`MK-13`)
+    #[must_use]
+    pub fn least(&self, ceiling: Nano) -> Nano {
+        let shortest = self.output_tokens_max.min(SHORTEST_CUT);
+        let units = self.weights.units(self.input, shortest);
+        let least = u128::from(ceiling.0).saturating_mul(units).div_ceil(self.units_max().max(1));
+        Nano(u64::try_from(least).unwrap_or(u64::MAX))
+    }
+}
+
+/// An answer that can be paid for is cut by one part of so many, for prices that rise: one with a part for each request is higher for a
+/// smaller answer. (`MK-13`)
+const CUT_PARTS: u64 = 8;
+/// The shortest answer that is payable and cut, not refused: less its part it is as long as a receipt covers.
+const SHORTEST_CUT: u64 = (limits::RECEIPT_TOKENS * CUT_PARTS).div_ceil(CUT_PARTS - 1);
+
+/// Returns the output tokens that are asked for where so many can be paid for and more were wanted. None where that is too short.
+/// (`MK-13`)
+#[must_use]
+pub const fn cut(payable: u64) -> Option<u64> {
+    if payable < SHORTEST_CUT { None } else { Some(payable.saturating_sub(payable.div_ceil(CUT_PARTS))) }
 }
 
 /// How a client weighs the bids for a lot.

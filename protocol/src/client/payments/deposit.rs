@@ -115,7 +115,7 @@ impl Payments {
     }
 
     /// Returns the most that another job can cost on a channel, or on a new one, with what may be added to it.
-    fn room_for(&self, known: Option<&Payer>, acquaintance: Acquaintance) -> Nano {
+    pub(super) fn room_for(&self, known: Option<&Payer>, acquaintance: Acquaintance) -> Nano {
         let of = |of: fn(&Payer) -> Nano| known.map_or(Nano::ZERO, of);
         let (headroom, rest, uncovered) = (of(Payer::headroom), of(Payer::rest), of(Payer::uncovered));
         let addition = self.rest_max.saturating_minus(rest).saturating_minus(uncovered);

@@ -25,10 +25,16 @@ impl Payments {
         let promised = payer.map_or(Nano::ZERO, |payer| payer.cumulative());
         let deposit = acquaintance.deposit(config, cost_max, promised);
         let fault = self.fits(payer, cost_max, acquaintance, config).err();
-        let quoted = |state, needs, locks| QuotedChannel { state, needs, locks, fault };
+        let room = self.room_for(payer, acquaintance);
+        let quoted = |state, needs, locks| QuotedChannel { state, needs, locks, room, fault };
         let Some(channel) = known else {
-            let fault = self.has_room().err().or(fault);
-            return QuotedChannel { fault, ..quoted(QuotedState::Opens, cost_max, deposit) };
+            let quoted = quoted(QuotedState::Opens, cost_max, deposit);
+            let is_full = self.has_room().err();
+            return is_full.map_or(quoted, |full| QuotedChannel {
+                room: Nano::ZERO,
+                fault: Some(full),
+                ..quoted
+            });
         };
         let payer = &channel.payer;
         if payer.is_debt() {
