@@ -213,9 +213,9 @@ pub const MANIFESTS_FETCHED_MAX: usize = 16;
 pub const PROVIDED_MAX: usize = 256;
 /// Provider records announced per tick: each is a query of its own.
 pub const ANNOUNCED_PER_TICK: usize = 4;
-/// Time between two announcements of the same record.
+/// Time between two announcements of the same record. (`NE-6`)
 pub const ANNOUNCE_EVERY: Duration = Duration::from_secs(20 * 60);
-/// Life of a provider record.
+/// Life of a provider record. (`NE-6`)
 pub const RECORD_TTL: Duration = Duration::from_secs(60 * 60);
 /// Provider records kept for others.
 pub const RECORDS_MAX: usize = 8192;
