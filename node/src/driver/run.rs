@@ -6,6 +6,7 @@ use bombyx_protocol::channel::ledger::LedgerEvent;
 use bombyx_protocol::channel::pace::Pace;
 use bombyx_protocol::clock::WallClock;
 use bombyx_protocol::io::{Command, EngineReport, Input, Machine, Output, PersistId};
+use bombyx_protocol::time::Time;
 use bombyx_protocol::work::order::JobId;
 use tokio::time::{Instant, sleep_until};
 
@@ -115,7 +116,11 @@ impl Driver {
             let now = self.now();
             match self.machine(role) {
                 Some(machine) => machine.handle(now, input),
-                None => continue,
+                // Who is not there has nothing due, ever.
+                None => {
+                    *self.wakes.get_mut(role) = Time::NEVER;
+                    continue;
+                }
             }
             let mut records = Vec::new();
             loop {

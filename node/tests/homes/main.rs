@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod dead_ledger;
+mod idle;
 mod money;
 mod one_node;
 mod one_wallet;
