@@ -286,7 +286,7 @@ impl Client {
         let level = self.shared.memory.level(&attempt.provider());
         let SharedState { payments, outbox, .. } = &mut self.shared;
         let job = attempt.job;
-        let is_paid = payments.payment(&attempt.account).is_some();
+        let is_paid = payments.is_payable(&attempt.account);
         let unpaid = if is_paid { Nano::ZERO } else { attempt.cost() };
         if let Some(lingering) = LingeringJob::start(now, attempt, pays, level, is_full, payments, outbox) {
             self.lingering.insert(job, lingering);

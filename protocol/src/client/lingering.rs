@@ -249,7 +249,7 @@ impl LingeringJob {
     /// it is waited for once as long as this one took.
     fn bill(&mut self, now: Time, parts: &[CheckedChunk], before: (u64, u64), payments: &Payments) {
         let Some(ending) = &mut self.ending else { return };
-        let is_paid = payments.payment(&self.attempt.account).is_some();
+        let is_paid = payments.is_payable(&self.attempt.account);
         let bill = &mut ending.progress.bill;
         let cost = bill.add(parts, before, &self.attempt.stream);
         if let Some(cost) = cost.filter(|_| !is_paid) {

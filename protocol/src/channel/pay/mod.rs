@@ -261,9 +261,15 @@ impl Payer {
     /// above it.
     #[must_use]
     pub fn payment(&self, key: &SigningKey) -> Option<Payment> {
-        let may_sign = self.promise.is_confirmed() && !self.gone && !self.is_of_another_funding();
-        let voucher = self.voucher().filter(|_| may_sign)?;
+        let voucher = self.payable()?;
         Some(Payment { epoch: voucher.epoch, cumulative: voucher.cumulative, signature: voucher.sign(key) })
+    }
+
+    /// Returns what [`Self::payment`] would sign.
+    #[must_use]
+    pub fn payable(&self) -> Option<Voucher> {
+        let may_sign = self.promise.is_confirmed() && !self.gone && !self.is_of_another_funding();
+        self.voucher().filter(|_| may_sign)
     }
 
     /// Returns what the newest voucher says.

@@ -157,6 +157,11 @@ impl Payments {
         self.channels.get(account).and_then(|channel| channel.payer.payment(&self.key))
     }
 
+    /// Returns whether there is a voucher that may be signed.
+    pub(in crate::client) fn is_payable(&self, account: &ChannelId) -> bool {
+        self.channels.get(account).is_some_and(|channel| channel.payer.payable().is_some())
+    }
+
     pub(in crate::client) fn owe(
         &mut self,
         account: &ChannelId,
