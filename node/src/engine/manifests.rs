@@ -79,7 +79,7 @@ impl Manifests {
         let mut manifests =
             Self { folder, facts: BTreeMap::new(), unreadable: BTreeSet::new(), own: BTreeSet::new() };
         for entry in catalog::catalog() {
-            manifests.own(ModelId(entry.manifest().id().0), entry.manifest());
+            manifests.own(ModelId(entry.id().0), entry.manifest());
         }
         for (_, path) in kept(&manifests.folder).into_iter().take(KEPT_MAX) {
             let id = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse().ok());
@@ -120,7 +120,7 @@ impl Manifests {
 
     /// Returns the model that has a name in the catalogue: no other is called by it alone.
     pub(crate) fn catalogued(name: &str) -> Option<ModelId> {
-        catalog::find(name).ok().map(|entry| ModelId(entry.manifest().id().0))
+        catalog::find(name).ok().map(|entry| ModelId(entry.id().0))
     }
 
     /// Returns whether a model's manifest is worth asking for.

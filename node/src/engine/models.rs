@@ -89,7 +89,7 @@ pub(crate) fn named(name: &str) -> Result<(ModelId, Option<TaskKind>), CatalogEr
     match (known().into_iter().find(is_it), id) {
         (Some((_, id, kind)), _) => Ok((id, Some(kind))),
         (None, Some(id)) => Ok((id, None)),
-        (None, None) => catalog::find(name).map(|entry| (ModelId(entry.manifest().id().0), None)),
+        (None, None) => catalog::find(name).map(|entry| (ModelId(entry.id().0), None)),
     }
 }
 
@@ -102,15 +102,14 @@ pub fn known() -> Vec<(&'static str, ModelId, TaskKind)> {
             Kind::Embed(_) => TaskKind::Embed,
             Kind::Generate(_) => TaskKind::Generate,
         };
-        (manifest.name.as_str(), ModelId(manifest.id().0), kind)
+        (manifest.name.as_str(), ModelId(entry.id().0), kind)
     });
     known.collect()
 }
 
 /// Returns how many numbers a vector of a model of the catalogue has.
 pub(crate) fn dims_of(model: &ModelId) -> Option<u32> {
-    let manifests = catalog::catalog().iter().map(|entry| entry.manifest());
-    match &manifests.into_iter().find(|manifest| manifest.id().0 == model.0)?.kind {
+    match &catalog::with_id(&gpu::ModelId(model.0))?.manifest().kind {
         Kind::Embed(facts) => Some(facts.dims),
         Kind::Generate(_) => None,
     }
@@ -170,7 +169,7 @@ fn find(name: &str) -> Result<&'static catalog::CatalogEntry, CatalogError> {
     let by_id = name
         .parse()
         .ok()
-        .and_then(|id: gpu::ModelId| catalog::catalog().iter().find(|entry| entry.manifest().id() == id));
+        .and_then(|id: gpu::ModelId| catalog::catalog().iter().find(|entry| entry.id() == id));
     by_id.map_or_else(|| catalog::find(name), Ok)
 }
 
@@ -233,8 +232,7 @@ pub(super) fn weights(stated: Option<TokenWeights>) -> Weights {
 /// Returns what the tokens of a model count in a bill, as far as the catalogue knows it.
 #[must_use]
 pub fn weights_of(model: &ModelId) -> Weights {
-    let manifests = catalog::catalog().iter().map(|entry| entry.manifest());
-    weights(manifests.into_iter().find(|manifest| manifest.id().0 == model.0).and_then(|known| known.weights))
+    weights(catalog::with_id(&gpu::ModelId(model.0)).and_then(|entry| entry.manifest().weights))
 }
 
 struct Measurement {
