@@ -141,6 +141,7 @@ use memory::Memory;
 use orders::Orders;
 use payments::Payments;
 use progress::Progress;
+use purchases::Purchases;
 use shared::{SharedState, Survey};
 
 pub use config::{ChannelPolicy, ClientConfig, MarketPolicy};
@@ -197,7 +198,10 @@ impl Client {
     pub fn new(config: ClientConfig, records: Vec<Record>) -> Self {
         let mut entropy = Entropy::new(config.entropy_seed);
         let mut outbox = Outbox::default();
-        let memory = Memory::restored(config.clock_s, &records);
+        let mut memory = Memory::restored(config.clock_s, &records);
+        // A stream of its own, so that what is remembered moves no other draw.
+        let turns = *blake3::keyed_hash(&config.entropy_seed, b"turns").as_bytes();
+        memory.purchases = Purchases::resumed(&records, config.clock_s, &mut Entropy::new(turns));
         let payments = Payments::restored(&config, records, &mut outbox);
         let shared = SharedState {
             identity: Identity::from_seed(&config.identity_seed),

@@ -1,6 +1,8 @@
 //! What a client has bought of each model lately, as far as its next orders go by it: prices, lengths and times, and when somebody
 //! else is tried.
 
+use crate::channel::record::Record;
+use crate::entropy::Entropy;
 use crate::ident::Prefix;
 use crate::limits;
 use crate::market::direct::DirectCalls;
@@ -11,10 +13,14 @@ use crate::table::Table;
 use crate::work::order::ModelId;
 use crate::work::price::Price;
 
+use super::known_provider::KnownProvider;
+
 /// What was bought, by model.
 #[derive(Debug, Default)]
 pub(super) struct Purchases {
     models: Table<ModelId, Bought>,
+    /// Where the turns begin by which somebody else is tried.
+    begins: Exploration,
 }
 
 /// What was bought of a model lately, and when a stranger is next tried.
@@ -42,13 +48,31 @@ pub(super) struct Service {
 }
 
 impl Purchases {
+    /// Returns what a client goes on from with these records: where somebody was remembered, in the middle of its turns. (`MK-33`)
+    pub(super) fn resumed(records: &[Record], now_s: u64, entropy: &mut Entropy) -> Self {
+        let known = records.iter().filter_map(|record| match record {
+            Record::Reputation(reputation) => Some(KnownProvider::new(*reputation)),
+            Record::Payer(_) | Record::Earner(_) | Record::Receipt { .. } | Record::ChannelGone { .. } => {
+                None
+            }
+        });
+        let known: Vec<KnownProvider> = known.collect();
+        if known.is_empty() {
+            return Self::default();
+        }
+        let has_failed = |known: &&KnownProvider| known.reputation.good == 0 && known.failures(now_s) > 0;
+        let failed = known.iter().filter(has_failed).count();
+        Self { begins: Exploration::resumed(entropy.number(), failed), ..Self::default() }
+    }
+
     /// Returns what was bought of a model, to add to it; nothing for one more model than are remembered.
     pub(super) fn of_mut(&mut self, model: ModelId) -> Option<&mut Bought> {
         if !self.models.contains_key(&model) {
             if self.models.len() >= limits::MODELS_KNOWN_MAX {
                 return None;
             }
-            self.models.insert(model, Bought::default());
+            let exploration = self.begins.clone();
+            self.models.insert(model, Bought { exploration, ..Bought::default() });
         }
         self.models.get_mut(&model)
     }

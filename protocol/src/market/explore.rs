@@ -55,6 +55,21 @@ impl Default for Exploration {
 }
 
 impl Exploration {
+    /// Returns the exploration of a client that was here before, at a place in its turns that nobody chose: else one with an order a run
+    /// would never try anybody. So many strangers are remembered that failed and never served: each is tried half as often. (`MK-33`)
+    #[must_use]
+    pub fn resumed(draw: u64, failed: usize) -> Self {
+        let (mut resumed, strangers) = (Self::default(), failed.min(limits::EXPLORE_EVERY_MAX as usize));
+        (0..strangers).for_each(|_| resumed.learn(Trial::Failed));
+        let every = u64::from(resumed.every);
+        let place = draw.checked_rem(every).unwrap_or(0);
+        // As in a run that goes on, one of so many orders tries anybody, and one of half as many somebody for a bargain.
+        let is_last = place.saturating_add(1) == every;
+        let since = if is_last { place } else { place.checked_rem(every / 2).unwrap_or(0) };
+        let by_score = draw.leading_zeros() == 0;
+        Self { since: u32::try_from(since).unwrap_or(0), by_score, ..resumed }
+    }
+
     /// Counts an order, on a lease or not. Returns whether it goes to the market for the sake of a try although a lease stands.
     pub fn count(&mut self, now: Time) -> bool {
         let is_turn = self.is_next_turn(now);
@@ -158,6 +173,21 @@ mod tests {
         (0..9).for_each(|_| exploration.learn(Trial::Known));
         exploration.tries(ONE);
         assert_eq!(dues(&mut exploration, 32).iter().filter(|due| **due == yes).count(), 1, "32 at the most");
+    }
+
+    /// (`MK-33`)
+    #[test]
+    fn a_client_that_was_here_before_goes_on_somewhere_in_its_turns() {
+        for (failed, every) in [(0, 8), (1, 16), (4, 128), (usize::MAX, 128)] {
+            let resumed = |draw: u64| {
+                let mut exploration = Exploration::resumed(draw, failed);
+                exploration.count(Time(0));
+                exploration.due()
+            };
+            let dues: Vec<Due> = (0..every).map(resumed).collect();
+            let of = |due: Due| dues.iter().filter(|other| **other == due).count();
+            assert_eq!((of(Due::Yes), of(Due::ForABargain)), (1, 1), "{failed}");
+        }
     }
 
     /// (`MK-33`)
