@@ -4,11 +4,15 @@
 mod testbed;
 
 use bombyx_protocol::amount::Nano;
-use bombyx_protocol::ident::NodeId;
+use bombyx_protocol::channel::fault::PaymentFault;
+use bombyx_protocol::client::{ChannelPolicy, ClientConfig};
+use bombyx_protocol::ident::{NodeId, Prefix};
 use bombyx_protocol::io::Failure;
 use bombyx_protocol::time::Span;
+use bombyx_protocol::wire::message::Refusal;
 use bombyx_protocol::work::order::{Task, TaskKind};
 use bombyx_protocol::work::price::Price;
+use testbed::thief::{Plan, Thief};
 use testbed::{CALM, MODEL, Testbed, ceiling, chat, price};
 
 const COIN: Nano = Nano(1_000_000_000);
@@ -139,4 +143,57 @@ fn a_task_of_the_other_kind_is_told_as_that_however_small() {
     let why = testbed.outcome(1).end.unwrap().unwrap_err().0;
     assert!(matches!(why, Failure::Refused(_)), "{why:?}");
     assert_eq!(embed(1).kind(), TaskKind::Embed);
+}
+
+/// A client whose channels hold two fair ceilings of this task at the most.
+fn limited(task: &Task) -> (Testbed, NodeId, Nano) {
+    let most = Nano(2 * ceiling(asks(), task).0);
+    let policy = ChannelPolicy { deposit_max: most, ..ChannelPolicy::default() };
+    let config = ClientConfig { leases: false, policy, ..ClientConfig::for_tests(1) };
+    let mut testbed = Testbed::new(1, CALM);
+    let client = testbed.client_with(config, Nano(10 * COIN.0));
+    (testbed, client, most)
+}
+
+/// A price at which nobody would buy.
+fn absurd() -> Price {
+    price(1_000 * COIN.0)
+}
+
+fn why_in(testbed: &mut Testbed, client: NodeId, task: Task) -> Failure {
+    testbed.order(client, 1, task, COIN, MINUTE);
+    testbed.run(MINUTE, |testbed| testbed.outcome(1).end.is_some());
+    testbed.outcome(1).end.unwrap().unwrap_err().0
+}
+
+/// (MK-15) One that asks more than the budget, beside others that a channel cannot pay: the nearest of what stands in most bids' way.
+#[test]
+fn one_absurd_price_hides_from_nobody_what_the_others_need() {
+    for others in 1..=3 {
+        let task = chat("x", 1);
+        let (mut testbed, client, most) = limited(&task);
+        testbed.provider(1, absurd(), 10_000);
+        for number in 2..2 + others {
+            testbed.provider(number, price(1_600_000 + 400_000 * number), 10_000);
+        }
+        let needs = ceiling(price(2_400_000), &task);
+        let why = why_in(&mut testbed, client, task);
+        assert_eq!(why, Failure::Payment(PaymentFault::DepositTooLow { needs, most }), "{others}");
+    }
+}
+
+/// (MK-15, MK-47) Nor why others do not bid, as long as they are more.
+#[test]
+fn one_absurd_price_hides_from_nobody_why_the_others_do_not_bid() {
+    for (decliners, names_them) in [(1, false), (2, true), (3, true)] {
+        let task = chat("x", 1);
+        let (mut testbed, client, _) = limited(&task);
+        testbed.provider(1, absurd(), 10_000);
+        for number in 0..decliners {
+            let decliner = Thief::new(100 + number, Plan::Declines(Refusal::BadConversation), asks());
+            testbed.thief(decliner, Some(Prefix::of_ipv4([10, 9, number, 1])));
+        }
+        let why = why_in(&mut testbed, client, task);
+        assert_eq!(why == Failure::Refused(Refusal::BadConversation), names_them, "{decliners}: {why}");
+    }
 }

@@ -172,7 +172,7 @@ impl Progress {
             .collect();
         self.candidates = outcome.candidates.into();
         let reports = outcome.reports;
-        let why = if is_asked { None } else { self.why_nobody(now, &reports, &late, shared) };
+        let why = if is_asked { None } else { self.why_nobody(now, &reports, &declines, &late, shared) };
         shared.outbox.order_news(id, OrderNews::Bids(reports));
         for (provider, why) in release {
             shared.outbox.release(provider, call, why);

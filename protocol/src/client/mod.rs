@@ -98,6 +98,7 @@ mod lingering;
 mod memory;
 mod messages;
 mod no_winner;
+mod obstacles;
 mod order;
 mod orders;
 mod payments;

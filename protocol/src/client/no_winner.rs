@@ -1,6 +1,5 @@
 //! What follows where an auction has no winner: whom the next call invites, when the order may come back, and why it ends.
 
-use crate::channel::fault::PaymentFault;
 use crate::ident::NodeId;
 use crate::io::{Failure, OrderNews};
 use crate::limits;
@@ -12,6 +11,7 @@ use crate::time::Time;
 use crate::wire::message::{Refusal, Release, ReleaseReason, ToProvider};
 use crate::work::order::OrderId;
 
+use super::obstacles;
 use super::progress::Progress;
 use super::refusals::{self, Statement};
 use super::room::{LateBid, Room};
@@ -161,51 +161,42 @@ impl Progress {
         &mut self,
         now: Time,
         reports: &[BidReport],
+        declines: &[Statement],
         late: &[LateBid],
         shared: &mut SharedState,
     ) -> Option<Failure> {
         self.widen();
         let is_last = self.invited >= Share::ALL;
-        let over_budget = reports.iter().filter(|report| report.fate == Fate::OverBudget);
-        let lowest = over_budget.map(|report| self.least(report.cost_max)).min();
-        let tier = reports.iter().any(|report| report.fate == Fate::WeakerTier);
-        let unpayable = reports.iter().filter_map(|report| {
-            let Fate::Unpayable { why, .. } = report.fate else { return None };
-            Some(why.needing_at_most(self.least(report.cost_max)))
-        });
-        let unpayable = unpayable.min_by_key(PaymentFault::distance);
         let dear = reports.iter().filter_map(|report| {
             if let Fate::OverCeiling { most } = report.fate { Some((report.price, most)) } else { None }
         });
         let dear = dear.min().map(|(lowest, most)| Failure::OverCeiling { lowest, most });
-        let why = match (lowest, dear, unpayable) {
-            (Some(lowest), ..) => Failure::OverBudget { lowest },
-            (None, Some(dear), _) => dear,
-            (None, None, _) if tier => Failure::NoTier(self.order.tier),
-            _ if reports.iter().all(|report| report.fate == Fate::NotWanted) => {
-                Failure::NotWanted { others: u32::try_from(reports.len()).unwrap_or(u32::MAX) }
-            }
-            (None, None, Some(fault)) => Failure::Payment(fault),
-            (None, None, None) => {
-                // All that bid failed this order: they are asked again where nobody else is left, unless they are left alone
-                // for what they did.
-                self.forgive();
-                let failed = || reports.iter().filter(|report| report.fate == Fate::FailedBefore);
-                if failed().all(|report| self.out.contains(&report.provider)) {
-                    return self.why_out().filter(|_| is_last && late.is_empty());
+        let why =
+            match obstacles::commonest(reports, declines, self.order.tier, |ceiling| self.least(ceiling)) {
+                Some(why) => why,
+                None if reports.iter().all(|report| report.fate == Fate::NotWanted) => {
+                    Failure::NotWanted { others: u32::try_from(reports.len()).unwrap_or(u32::MAX) }
                 }
-                let memory = &shared.memory;
-                let again = failed()
-                    .filter(|report| !self.out.contains(&report.provider))
-                    .map(|bid| memory.asked_again_at(now, &bid.provider, bid.prefix));
-                let again_at = again.min().unwrap_or(now);
-                self.asked_again_at = again_at;
-                self.obstacle = Some(Failure::left_alone(now, again_at));
-                // Nobody is asked again before the order's time is over, and who has just come had a moment. (`MK-65`)
-                let is_vain = is_last && again_at >= self.deadline && self.had_grace();
-                return is_vain.then(|| self.why_over(now, shared));
-            }
-        };
+                None => {
+                    // All that bid failed this order: they are asked again where nobody else is left, unless they are left alone
+                    // for what they did.
+                    self.forgive();
+                    let failed = || reports.iter().filter(|report| report.fate == Fate::FailedBefore);
+                    if failed().all(|report| self.out.contains(&report.provider)) {
+                        return self.why_out().filter(|_| is_last && late.is_empty());
+                    }
+                    let memory = &shared.memory;
+                    let again = failed()
+                        .filter(|report| !self.out.contains(&report.provider))
+                        .map(|bid| memory.asked_again_at(now, &bid.provider, bid.prefix));
+                    let again_at = again.min().unwrap_or(now);
+                    self.asked_again_at = again_at;
+                    self.obstacle = Some(Failure::left_alone(now, again_at));
+                    // Nobody is asked again before the order's time is over, and who has just come had a moment. (`MK-65`)
+                    let is_vain = is_last && again_at >= self.deadline && self.had_grace();
+                    return is_vain.then(|| self.why_over(now, shared));
+                }
+            };
         let is_price = matches!(why, Failure::OverBudget { .. } | Failure::OverCeiling { .. });
         let why = match self.last_failure.filter(|failed| is_price && is_of_channel(failed)) {
             // Who asks more than it may could be paid, else it would be set aside for that: its price is all that stands in the way.

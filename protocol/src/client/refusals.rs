@@ -84,6 +84,11 @@ impl Refusals {
 /// Returns what stands in an order's way where some of these say that it can be done by none: what those say that have served, and
 /// else what most prefixes do.
 pub(super) fn cause(said: &[Statement]) -> Option<Refusal> {
+    commonest(said).map(|(why, _)| why)
+}
+
+/// Returns the same, and how many prefixes say it.
+pub(super) fn commonest(said: &[Statement]) -> Option<(Refusal, usize)> {
     let named = |why: Refusal| {
         let alike = said.iter().filter(|other| other.why.parts().0 == why.parts().0);
         let (proven, all): (Vec<_>, Vec<_>) = alike.map(|other| (other.is_proven, other.prefix)).unzip();
@@ -93,7 +98,7 @@ pub(super) fn cause(said: &[Statement]) -> Option<Refusal> {
         )
     };
     let finals = said.iter().map(|statement| statement.why).filter(|why| why.is_final());
-    finals.max_by_key(|why| named(*why))
+    finals.max_by_key(|why| named(*why)).map(|why| (why, named(why).1))
 }
 
 /// Returns the context that those name which have served, and else most prefixes, the largest of those that are named as often.

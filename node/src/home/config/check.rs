@@ -2,11 +2,12 @@
 
 use std::net::SocketAddr;
 
+use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::terms::CHALLENGE_S_MAX;
 use bombyx_protocol::limits::{BIDS_MAX, JOBS_MAX, LEDGER_WAIT};
 
 use super::error::ConfigError;
-use super::settings::{CHALLENGE_PUBLIC_S, GatewayConfig, LedgerNetwork, NodeConfig};
+use super::settings::{BuyConfig, CHALLENGE_PUBLIC_S, Coins, GatewayConfig, LedgerNetwork, NodeConfig};
 
 /// Bytes of a key that protects a gateway beyond this machine: shorter ones can be guessed.
 const KEY_BYTES_MIN: usize = 16;
@@ -42,9 +43,6 @@ impl NodeConfig {
                 u64::from(client.challenge_s),
                 u64::from(CHALLENGE_S_MAX),
             ),
-            ("client.deposit_max in nano", client.deposit_max.0.0, 1, u64::MAX),
-            ("client.strangers_locked_max in nano", client.strangers_locked_max.0.0, 0, u64::MAX),
-            ("client.deposit in nano", client.deposit.0.0, 1, client.deposit_max.0.0),
         ];
         // Shorter than the wait for a ledger, a channel would be closed between two tries of one order.
         let idle_min = LEDGER_WAIT.0.div_ceil(1_000_000) * 2;
@@ -56,7 +54,29 @@ impl NodeConfig {
                 return Err(ConfigError::Invalid { place: "configuration".into(), why });
             }
         }
+        client.check_deposits()?;
         if self.gateway.enabled { self.gateway.check_doors() } else { Ok(()) }
+    }
+}
+
+impl BuyConfig {
+    /// Checks that a channel can be opened with the usual deposit.
+    fn check_deposits(&self) -> Result<(), ConfigError> {
+        let Self { deposit: Coins(usual), deposit_max: Coins(most), .. } = *self;
+        let invalid = |why: String| Err(ConfigError::Invalid { place: "configuration".into(), why });
+        for (key, coins) in [("client.deposit", usual), ("client.deposit_max", most)] {
+            if coins == Nano::ZERO {
+                return invalid(format!("{key} is 0, and a channel must hold something; use more"));
+            }
+        }
+        if usual <= most {
+            return Ok(());
+        }
+        let unset = if Self::default().deposit.0 == usual { " where it is not set" } else { "" };
+        invalid(format!(
+            "client.deposit_max is {most} coins, less than client.deposit, which is {usual} coins{unset}: set client.deposit to {most} \
+             or less, or client.deposit_max to {usual} or more"
+        ))
     }
 }
 
@@ -103,6 +123,32 @@ mod tests {
         config.provide.slots = 0;
         let refused = config.check().unwrap_err().to_string();
         assert_eq!(refused, "configuration: provide.slots is 0; use 1 to 1024");
+    }
+
+    #[test]
+    fn a_channel_that_may_hold_less_than_the_usual_deposit_is_refused_in_the_words_and_the_unit_of_its_user()
+    {
+        let refused = |text: &str| {
+            let config = NodeConfig::parse(text, "config.toml", std::iter::empty()).unwrap();
+            config.check().map_err(|error| error.to_string())
+        };
+        for (text, words) in [
+            (
+                "deposit_max = '0.5'",
+                "client.deposit_max is 0.5 coins, less than client.deposit, which is 1 coins where it is not set: set",
+            ),
+            (
+                "deposit_max = '0.5'\ndeposit = '0.7'",
+                "client.deposit_max is 0.5 coins, less than client.deposit, which is 0.7 coins: set",
+            ),
+            ("deposit = '20'", "set client.deposit to 10 or less, or client.deposit_max to 20 or more"),
+            ("deposit_max = '0'", "client.deposit_max is 0, and a channel must hold something; use more"),
+            ("deposit = '0'", "client.deposit is 0, and a channel must hold something; use more"),
+        ] {
+            let told = refused(&format!("[client]\n{text}")).unwrap_err();
+            assert!(told.contains(words) && !told.contains("nano"), "{told}");
+        }
+        refused("[client]\ndeposit_max = '0.5'\ndeposit = '0.5'").unwrap();
     }
 
     /// (`CH-35`)
