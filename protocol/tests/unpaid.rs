@@ -4,6 +4,7 @@
 mod testbed;
 
 use bombyx_protocol::amount::Nano;
+use bombyx_protocol::channel::earn::Earner;
 use bombyx_protocol::channel::fault::PaymentFault;
 use bombyx_protocol::io::{Command, Failure};
 use bombyx_protocol::limits::CREDIT_HOUR;
@@ -163,5 +164,30 @@ fn what_was_due_on_a_channel_that_is_gone_is_lost_unless_a_close_pays_it_out() {
         assert_eq!(testbed.provider_at(provider).channels().count(), 0);
         let lost = if is_dust || !closes { due } else { Nano::ZERO };
         assert_eq!(testbed.provider_at(provider).lost(testbed.now), lost, "{per_k} {closes}");
+    }
+}
+
+/// What all jobs came to counted those that were over, and so lagged behind what is unpaid for as long as a job waits for its money.
+#[test]
+fn what_was_delivered_is_sold_at_once_and_not_when_its_job_has_waited_for_its_money() {
+    for coins in [Nano(1_000), COIN] {
+        let mut testbed = Testbed::new(4, CALM);
+        let client = testbed.client(1, coins);
+        let provider = testbed.provider(1, price(40_000_000), 10_000);
+        testbed.order(client, 1, chat("count for me", 100), COIN, MINUTE);
+        let mut waited = 0;
+        testbed.run(MINUTE, |testbed| {
+            let seller = testbed.provider_at(provider);
+            let over: Nano = testbed.served.iter().map(|(_, served)| served.cost).sum();
+            let sold = over.saturating_plus(seller.under_way());
+            let books = |earner: &Earner| earner.paid().saturating_plus(earner.unpaid());
+            let on_channels: Nano =
+                seller.channels().filter(|earner| earner.seen().is_some()).map(books).sum();
+            let lent: Nano = seller.loans(testbed.now).map(|loan| loan.amount).sum();
+            assert_eq!(sold, on_channels.saturating_plus(lent), "{coins}");
+            waited += usize::from(testbed.outcome(1).end.is_some() && testbed.served.is_empty());
+            false
+        });
+        assert_eq!((waited > 0, testbed.served.len()), (true, 1), "{coins}");
     }
 }

@@ -92,7 +92,7 @@ impl Driver {
             let sum = |dues: Vec<DueStatus>| dues.into_iter().map(|due| Nano(due.due_nano)).sum::<Nano>();
             let lent: Nano = provider.loans(self.now()).map(|loan| loan.amount).sum();
             tracing::info!(
-                earned = %Nano(self.served.nano),
+                earned = %self.sold(),
                 still_due = %sum(covered),
                 unpaid = %sum(unpaid).saturating_plus(lent),
                 lost = %provider.lost(self.now()),

@@ -35,7 +35,7 @@ impl Driver {
                 sales: provider.sales().into(),
                 jobs_served: self.served.jobs,
                 jobs_refused: self.served.refused,
-                served_nano: self.served.nano,
+                served_nano: self.sold().0,
                 lost_nano: provider.lost(self.now()).0,
                 due: provider.channels().flat_map(dues).chain(lent(provider.loans(self.now()))).collect(),
                 payee: PayeeCard { provider: self.node(), payee: provider.payee() }.to_string(),
@@ -66,6 +66,12 @@ impl Driver {
             write_tps: offer.write_tps,
         };
         self.offers.iter().map(model).collect()
+    }
+
+    /// Returns what all jobs since the start came to, those under way included: what they deliver is due or unpaid at once.
+    pub(super) fn sold(&self) -> Nano {
+        let under_way = self.provider.as_ref().map_or(Nano::ZERO, |provider| provider.under_way());
+        Nano(self.served.nano).saturating_plus(under_way)
     }
 
     /// Returns every channel in both directions.

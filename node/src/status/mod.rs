@@ -73,7 +73,7 @@ pub struct ProviderStatus {
     pub jobs_served: u64,
     /// Of these, jobs that this node gave up.
     pub jobs_refused: u64,
-    /// What all of them came to, in nano.
+    /// What all of them came to, in nano, and those under way so far.
     pub served_nano: u64,
     /// What was served and will not be paid, as far as that came out since the start, in nano: what was due or unpaid on channels
     /// that are gone from the ledger, credit of more than an hour ago, and what was read for clients that need not pay it. What all jobs came to is paid out, due or lost.

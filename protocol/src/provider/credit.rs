@@ -45,7 +45,7 @@ pub struct OpenLoan {
     pub account: ChannelId,
     /// Who owes it.
     pub client: NodeId,
-    /// How much; while a job runs, with what it may come to.
+    /// How much.
     pub amount: Nano,
     /// Whether the channel is forgotten, so that nothing pays for it unless its client names it again.
     pub is_lost: bool,

@@ -1,5 +1,6 @@
 //! The provider's jobs: one table, and what each end of a job frees for the others.
 
+use crate::amount::Nano;
 use crate::channel::id::ChannelId;
 use crate::ident::{NodeId, Origin};
 use crate::table::Table;
@@ -81,6 +82,11 @@ impl Jobs {
     pub(super) fn resting(&self, is_theirs: impl Fn(&NodeId) -> bool) -> Vec<(JobId, Origin, Time)> {
         let resting = self.table.iter().filter(|(_, job)| !job.holds_slot() && is_theirs(&job.origin.node));
         resting.map(|(id, job)| (*id, job.origin, job.since)).collect()
+    }
+
+    /// Returns what the tasks that are being served have come to so far.
+    pub(super) fn cost(&self) -> Nano {
+        self.table.values().filter_map(|job| job.served()).map(|served| served.stream.cost()).sum()
     }
 
     /// Returns the tasks that are being served on a channel.

@@ -155,6 +155,13 @@ impl Provider {
         self.jobs.running()
     }
 
+    /// Returns what the jobs that are not over have come to so far. Each is told when it is over, with all that it came to
+    /// ([`Event::Served`](crate::io::Event::Served)).
+    #[must_use]
+    pub fn under_way(&self) -> Nano {
+        self.jobs.cost()
+    }
+
     /// Returns every channel that this node earns on.
     pub fn channels(&self) -> impl Iterator<Item = &Earner> {
         self.earnings.channels()
@@ -167,7 +174,12 @@ impl Provider {
             let is_gone = self.earnings.find(&loan.account).is_none();
             loan.is_lost || (!is_gone && self.earnings.is_unseen(&loan.account))
         };
-        self.credit.open(now).filter(is_awaited)
+        // What a running job may come to is kept from others, and owed by nobody before it is delivered.
+        let served = |loan: OpenLoan| match self.earnings.find(&loan.account).filter(|_| !loan.is_lost) {
+            Some(earner) => OpenLoan { amount: loan.amount.min(earner.unpaid()), ..loan },
+            None => loan,
+        };
+        self.credit.open(now).filter(is_awaited).map(served).filter(|loan| loan.amount > Nano::ZERO)
     }
 
     /// Returns what it has served and nobody will pay, as far as that came out since its start: what was due or unpaid on channels
