@@ -243,10 +243,10 @@ pub(super) async fn list(home: &Path, config: &NodeConfig) -> Result<ChannelList
 }
 
 async fn list_now(home: &Path, config: &NodeConfig) -> Result<ChannelList, NodeError> {
-    match reach::running(home).await {
-        Ok(node) => return node.get("/channels").await,
+    let told = async { reach::running(home).await?.get("/channels").await };
+    match told.await {
         Err(NodeError::NotRunning { .. }) => {}
-        Err(error) => return Err(error),
+        told => return told,
     }
     let keys = Keys::load(home)?;
     let owner = Identity::from_seed(&keys.identity).id();

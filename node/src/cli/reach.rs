@@ -138,12 +138,23 @@ impl LocalNode {
 
     async fn answer<T: DeserializeOwned>(&self, request: reqwest::RequestBuilder) -> Result<T, NodeError> {
         let stopped = |_| NodeError::Stopped("admin page");
-        let answer = request.send().await.map_err(stopped)?;
+        let answer = request.send().await.map_err(|error| unanswered(&self.home, self.pid, &error))?;
         if answer.status().is_success() {
             return answer.json().await.map_err(stopped);
         }
         let Denial { error, hint, code } = answer.json().await.map_err(stopped)?;
         Err(NodeError::Denied { error, hint, code: ExitKind::of(code) })
+    }
+}
+
+/// Describes that a request to a node got no answer. One that nobody took had no effect, and can be made elsewhere.
+fn unanswered(home: &Path, pid: u32, error: &reqwest::Error) -> NodeError {
+    if error.is_connect() {
+        let why =
+            format!("process {pid} has ended in this moment, and nothing was asked of it: say it again");
+        NodeError::NotRunning { home: home.into(), why }
+    } else {
+        NodeError::Stopped("admin page")
     }
 }
 
@@ -177,5 +188,21 @@ mod tests {
         let told = why().await;
         assert!(told.contains("process 2103 has ended without an orderly end"), "{told}");
         assert!(told.contains("`bombyx up` starts it again"), "{told}");
+    }
+
+    #[tokio::test]
+    async fn a_request_that_nobody_took_is_told_from_one_that_was_taken_and_not_answered() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let told = async || {
+            let client = reqwest::Client::builder().no_proxy().build().unwrap();
+            unanswered(Path::new("home"), 7, &client.get(&url).send().await.unwrap_err())
+        };
+        let other = std::thread::spawn(move || drop(listener.accept().unwrap()));
+        assert!(matches!(told().await, NodeError::Stopped(_)), "it may have done what was asked");
+        other.join().unwrap();
+        let gone = told().await;
+        assert!(matches!(gone, NodeError::NotRunning { .. }), "{gone}");
+        assert!(gone.to_string().contains("process 7 has ended in this moment"), "{gone}");
     }
 }

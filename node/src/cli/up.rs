@@ -2,11 +2,13 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use bombyx_gpu::runtime::ExecutionProvider;
 use bombyx_protocol::limits::JOBS_MAX;
 use clap::Args;
 use tokio::task::{JoinError, JoinHandle};
+use tokio::time::sleep;
 
 use super::coins;
 use super::print::{Bars, Printer};
@@ -20,6 +22,9 @@ use crate::home::{Note, NoteGuard};
 use crate::http;
 use crate::http::admin;
 use crate::store::StoreError;
+
+/// Between two looks at a node that has the home: whoever starts one anew may have told the other to end at the same time.
+const SIGNAL_PAUSE: Duration = Duration::from_secs(1);
 
 /// Flags of `bombyx up`; each counts more than the configuration.
 #[derive(Debug, Args)]
@@ -112,12 +117,21 @@ async fn start(config: &NodeConfig) -> Result<RunningNode, NodeError> {
     let mut bars = Bars::default();
     let started = api::start_showing(config.clone(), move |advance| bars.show(advance)).await;
     if let Err(NodeError::Store(StoreError::InUse(_))) = &started
-        && let Ok(other) = reach::running(&config.home).await
-        && !other.status.ending
+        && serving(config).await.is_some()
     {
-        return Err(NodeError::AlreadyRunning { home: config.home.clone(), pid: other.pid });
+        // One that is told to end in this moment says so in the next.
+        sleep(SIGNAL_PAUSE).await;
+        if let Some(pid) = serving(config).await {
+            return Err(NodeError::AlreadyRunning { home: config.home.clone(), pid });
+        }
     }
     started
+}
+
+/// Returns the process of the node that serves in this home and is not about to end.
+async fn serving(config: &NodeConfig) -> Option<u32> {
+    let other = reach::running(&config.home).await.ok()?;
+    (!other.status.ending).then_some(other.pid)
 }
 
 /// Opens the node's pages and says, on stdout and in its home, that it is ready. The note goes when it is dropped.

@@ -237,11 +237,12 @@ async fn send_now(
     order: &SendRequest,
     receiver: Address,
 ) -> Result<Nano, NodeError> {
-    match reach::running(home).await {
-        Ok(node) => {
-            let done = node.post::<SendRequest>("/wallet/send", order).await.map_err(unanswered)?;
-            Ok(Nano(done.amount_nano.unwrap_or_default()))
-        }
+    let sent = async {
+        let node = reach::running(home).await?;
+        node.post::<SendRequest>("/wallet/send", order).await.map_err(unanswered)
+    };
+    match sent.await {
+        Ok(done) => Ok(Nano(done.amount_nano.unwrap_or_default())),
         Err(NodeError::NotRunning { .. }) => {
             let keys = Keys::load(home)?;
             let owner = Identity::from_seed(&keys.identity).id();

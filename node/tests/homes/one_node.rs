@@ -130,6 +130,24 @@ async fn a_node_is_started_anew_while_the_one_before_is_being_killed() {
     node.until(Starting::serves).await;
 }
 
+/// It was refused where it looked at the one before a moment too early.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_is_started_anew_in_the_moment_in_which_the_one_before_is_told_to_end() {
+    let ledger = Ledger::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let home = dir.path().join("home");
+    let mut node = Starting::up(&home, &ledger);
+    for _ in 0..2 {
+        node.until(Starting::serves).await;
+        let next = Starting::up(&home, &ledger);
+        sleep(Duration::from_millis(300)).await;
+        signal("-INT", &node.child);
+        assert!(node.child.wait().await.unwrap().success());
+        node = next;
+    }
+    node.until(Starting::serves).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_is_started_while_the_one_before_ends_waits_for_that() {
     let ledger = Ledger::start().await;
