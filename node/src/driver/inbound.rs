@@ -121,7 +121,7 @@ impl Driver {
                         self.pending.push_back((role, Input::Command(Command::Close { account })));
                     }
                 }
-                let _ = answer.send(found);
+                self.say_once_written(move || drop(answer.send(found))).await?;
             }
             NodeRequest::Open { card, deposit, answer } => {
                 let agreed = self.openable(&card, deposit);
@@ -129,7 +129,7 @@ impl Driver {
                     let command = Command::Open { provider: card.provider, payee: card.payee, deposit };
                     self.pending.push_back((Role::Client, Input::Command(command)));
                 }
-                let _ = answer.send(agreed);
+                self.say_once_written(move || drop(answer.send(agreed))).await?;
             }
             NodeRequest::TopUp { account, amount, answer } => {
                 let found = self.channel(account, Some(Direction::Paying));
@@ -137,7 +137,7 @@ impl Driver {
                     let command = Command::TopUp { account, amount };
                     self.pending.push_back((Role::Client, Input::Command(command)));
                 }
-                let _ = answer.send(found);
+                self.say_once_written(move || drop(answer.send(found))).await?;
             }
             NodeRequest::Shutdown => {
                 let now = self.now();

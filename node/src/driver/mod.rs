@@ -23,6 +23,7 @@ mod outbound;
 pub(crate) mod request;
 mod run;
 mod state;
+mod unsaid;
 mod view;
 pub(crate) mod watcher;
 

@@ -55,6 +55,18 @@ impl Surroundings {
 }
 
 impl Driver {
+    /// Has the machines take what waits, and says this once their records of it are on the disk.
+    pub(super) async fn say_once_written(
+        &mut self,
+        say: impl FnOnce() + Send + Sync + 'static,
+    ) -> Result<(), NodeError> {
+        self.drain_inputs().await?;
+        self.unsaid.keep(self.written, say);
+        let durable = *self.durable.borrow();
+        self.unsaid.say(&durable);
+        Ok(())
+    }
+
     pub(super) async fn carry_out(&mut self, role: Role, output: Output) -> Result<(), NodeError> {
         match output {
             Output::Send { to, message } => {

@@ -110,7 +110,7 @@ impl Driver {
 
     /// Gives the machines every input that waits, each drained before the next. The records of one input go to the store
     /// together, so that they share one commit.
-    async fn drain_inputs(&mut self) -> Result<(), NodeError> {
+    pub(super) async fn drain_inputs(&mut self) -> Result<(), NodeError> {
         self.set_clocks();
         while let Some((role, input)) = self.pending.pop_front() {
             let now = self.now();
@@ -210,6 +210,7 @@ impl Driver {
 
     fn on_durable(&mut self) {
         let durable = *self.durable.borrow_and_update();
+        self.unsaid.say(&durable);
         for role in Role::ALL {
             let id = *durable.get(role);
             if id > PersistId(0) {

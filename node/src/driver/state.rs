@@ -25,6 +25,7 @@ use super::market::Market;
 use super::meetings::{FriendList, WaitingOrders};
 use super::orders::Orders;
 use super::request::NodeRequest;
+use super::unsaid::UnsaidAnswers;
 use crate::engine::manifests::Manifests;
 use crate::engine::{EngineHandle, Reports};
 use crate::error::NodeError;
@@ -87,6 +88,7 @@ pub(crate) struct Driver {
     pub(super) durable: watch::Receiver<PerRole<PersistId>>,
     /// The newest record that each machine gave to the store.
     pub(super) written: PerRole<PersistId>,
+    pub(super) unsaid: UnsaidAnswers,
     pub(super) ledger_service: LedgerService,
     pub(super) ledger: LedgerStatus,
     /// Channels that the ledger was asked to open, and of which nothing was heard since.
@@ -162,6 +164,7 @@ impl Driver {
             store: parts.store,
             durable,
             written: PerRole::default(),
+            unsaid: UnsaidAnswers::default(),
             ledger_service: parts.ledger_service,
             ledger: parts.ledger,
             openings: BTreeSet::new(),
