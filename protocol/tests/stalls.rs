@@ -12,7 +12,7 @@ use bombyx_protocol::market::topic::Topic;
 use bombyx_protocol::time::Span;
 use bombyx_protocol::work::order::{Order, OrderId};
 use testbed::scene::{COIN, FAIR, MINUTE, ends, scene};
-use testbed::thief::{Plan, Thief};
+use testbed::thief::{Others, Plan, Thief};
 use testbed::{CALM, Testbed, ceiling, chat, price};
 
 /// (MK-31) A job that is served between two is no licence for the next.
@@ -42,10 +42,12 @@ fn a_seller_that_lets_every_other_job_wait_is_left_alone() {
 /// (MK-31) The others are told that they wait, or nothing; it may have served before.
 #[test]
 fn a_seller_that_gives_one_order_a_token_now_and_then_may_not_let_all_others_wait() {
-    for (is_told, good_jobs) in [(true, 0), (true, 3), (false, 0), (false, 3)] {
+    for (others, good_jobs) in
+        [(Others::Wait, 0), (Others::Wait, 3), (Others::Silence, 0), (Others::Silence, 3)]
+    {
         let mut testbed = Testbed::new(5, CALM);
         let client = testbed.client(5, Nano(200 * COIN.0));
-        let mut thief = Thief::new(100, Plan::Trickles(is_told), price(FAIR / 4));
+        let mut thief = Thief::new(100, Plan::Trickles(others), price(FAIR / 4));
         (thief.good_jobs, thief.start_ms) = (good_jobs, 3_000);
         testbed.thief(thief, None);
         (1..=u64::from(good_jobs))
@@ -62,10 +64,42 @@ fn a_seller_that_gives_one_order_a_token_now_and_then_may_not_let_all_others_wai
             failed += usize::from(testbed.outcome(id).end.unwrap().is_err());
             testbed.run(Span::from_s(1), |_| false);
         }
-        assert!(
-            (1..=5).contains(&failed),
-            "{failed} of 30 orders, told {is_told}, {good_jobs} good jobs before"
-        );
+        assert!((1..=5).contains(&failed), "{failed} of 30 orders, {others:?}, {good_jobs} good jobs before");
+    }
+}
+
+/// (MK-15, MK-31) It has served, as the other does that asks more, and says `Busy` at once, or when it has let a job wait.
+#[test]
+fn a_seller_that_gives_one_order_a_token_now_and_then_takes_time_of_one_other() {
+    for (others, leases) in
+        [(Others::Busy, false), (Others::Busy, true), (Others::BusyLater, false), (Others::BusyLater, true)]
+    {
+        let mut testbed = Testbed::new(5, CALM);
+        let config = ClientConfig { leases, ..ClientConfig::for_tests(5) };
+        let client = testbed.client_with(config, Nano(200 * COIN.0));
+        let mut thief = Thief::new(100, Plan::Trickles(others), price(FAIR * 2 / 3));
+        (thief.good_jobs, thief.start_ms) = (3, 3_000);
+        testbed.thief(thief, None);
+        (1..=3).for_each(|id| assert!(ends(&mut testbed, client, id, chat("hello there", 8))));
+        testbed.order(client, 10, chat("a long one", 4_000), Nano(20 * COIN.0), Span::from_s(3_600));
+        testbed.run(Span::from_s(2), |_| false);
+        testbed.provider(1, price(FAIR), 1_000);
+        let mut slow = Vec::new();
+        for id in 11..=60 {
+            let began = testbed.now;
+            assert!(
+                ends(&mut testbed, client, id, chat("hello there", 8)),
+                "{others:?}, leases {leases}: {id}"
+            );
+            let took = testbed.now.since(began);
+            if took > Span::from_s(1) {
+                slow.push(took.as_ms());
+            }
+            testbed.run(Span::from_s(1), |_| false);
+        }
+        let most = usize::from(others == Others::BusyLater);
+        let is_short = slow.len() <= most && slow.iter().all(|took_ms| *took_ms < 20_000);
+        assert!(is_short, "{others:?}, leases {leases}: {slow:?}");
     }
 }
 

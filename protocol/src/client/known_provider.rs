@@ -1,12 +1,47 @@
 //! What is remembered of one provider: how it served, how it failed, and until when it is left alone for that. (`MK-31`)
 
-use crate::channel::record::Reputation;
+use crate::channel::record::{Record, Reputation};
 use crate::limits;
 use crate::market::history::Timing;
-use crate::time::Time;
+use crate::outbox::Outbox;
+use crate::time::{Span, Time};
 use crate::work::order::ModelId;
 
 use super::second_chance::SecondChance;
+
+/// A job that was too late.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Delay {
+    /// When it began.
+    pub(super) began: Time,
+    pub(super) model: ModelId,
+    /// What it took, where its provider said that it waits: it counts as what reading takes.
+    pub(super) timing: Option<Timing>,
+}
+
+/// How often in a row it was too late with something, and when last. Each good job that takes a failure off takes one off here.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Lateness {
+    pub(super) times: u8,
+    at: Option<Time>,
+}
+
+impl Lateness {
+    /// Returns whether a job that began then waited at the same time as the last one: they waited in one line.
+    pub(super) fn is_same(&self, began: Time) -> bool {
+        self.at.is_some_and(|at| began <= at)
+    }
+
+    /// Notes another time.
+    pub(super) fn again(&mut self, now: Time) {
+        (self.times, self.at) = (self.times.saturating_add(1), Some(now));
+    }
+
+    /// Takes one off.
+    pub(super) fn made_up(&mut self) {
+        self.times = self.times.saturating_sub(1);
+    }
+}
 
 /// One that is remembered.
 #[derive(Debug)]
@@ -15,10 +50,10 @@ pub(super) struct KnownProvider {
     /// Awards in a row that it refused, or answered with nothing, before it ever served or failed.
     pub(super) refusals: u8,
     pub(super) chance: SecondChance,
-    /// How often it was too slow in a row: each good job that takes a failure off takes one off here.
-    pub(super) slow: u8,
-    /// When that was last.
-    pub(super) slow_at: Option<Time>,
+    /// How often it was too slow at an order's deadline.
+    pub(super) slow: Lateness,
+    /// How often it refused what it had held for longer than it promised.
+    pub(super) refused_late: Lateness,
     /// When anything of use last came from it, for any order.
     pub(super) gave_at: Option<Time>,
 }
@@ -29,8 +64,8 @@ impl KnownProvider {
             reputation,
             refusals: 0,
             chance: SecondChance::default(),
-            slow: 0,
-            slow_at: None,
+            slow: Lateness::default(),
+            refused_late: Lateness::default(),
             gave_at: None,
         }
     }
@@ -45,6 +80,32 @@ impl KnownProvider {
     pub(super) fn is_resting(&self, now_s: u64) -> bool {
         let failures = self.failures(now_s);
         failures > 0 && now_s < self.rests_until_s(failures)
+    }
+
+    /// Returns whether it is asked after others for what it refused too late: for as long as others are left alone after as many
+    /// failures.
+    pub(super) fn yields(&self, now: Time) -> bool {
+        let Lateness { times, at } = self.refused_late;
+        times > 0 && at.is_some_and(|at| now < at + Span::from_s(rest_s(times)))
+    }
+
+    /// Notes that a job was too late, unless it waited in the same line as the last such.
+    pub(super) fn delayed(
+        &mut self,
+        now: Time,
+        kind: impl FnOnce(&mut Self) -> &mut Lateness,
+        delay: Delay,
+        outbox: &mut Outbox,
+    ) {
+        let lateness = kind(self);
+        if lateness.is_same(delay.began) {
+            return;
+        }
+        lateness.again(now);
+        if let Some(timing) = delay.timing {
+            self.reputation = timed(self.reputation, delay.model, timing);
+            outbox.persist(Record::Reputation(self.reputation));
+        }
     }
 
     /// Returns until which second of the day it is left alone after so many failures.

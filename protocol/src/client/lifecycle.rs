@@ -17,7 +17,7 @@ use super::order::{ActiveOrder, Phase, Step};
 use super::progress::Progress;
 use super::refusals::Statement;
 use super::shared::SharedState;
-use super::verdict::{Conduct, is_for_good, passes};
+use super::verdict::{Conduct, is_for_good};
 
 impl Client {
     /// Takes the next step of an order that waits for nothing.
@@ -214,7 +214,7 @@ impl Client {
             let unpaid = self.leave(now, attempt, false);
             progress.bill.unpaid = progress.bill.unpaid.saturating_plus(unpaid);
         }
-        if !passes(why) {
+        if !conduct.may_be_asked_again(why) {
             progress.failed.push(from);
         }
         if is_for_good(why) {

@@ -14,7 +14,7 @@ use crate::table::Table;
 use crate::time::{Span, Time};
 use crate::work::order::ModelId;
 
-use super::known_provider::{KnownProvider, rest_s, timed};
+use super::known_provider::{Delay, KnownProvider, rest_s, timed};
 use super::purchases::{Purchases, Service};
 
 /// Everything that is remembered.
@@ -87,9 +87,11 @@ impl Memory {
                 let is_asked = has_chance || self.is_forgiven(known, now_s);
                 return if is_asked { Place::Last } else { Place::Barred };
             }
+            let yields = known.yields(now);
+            failed |= yields;
             match known.reputation.level {
                 0 => {}
-                1 if !is_small => return Place::Tried,
+                level if yields || level == 1 && !is_small => return Place::Tried,
                 _ => return Place::Proven,
             }
         }
@@ -209,7 +211,8 @@ impl Memory {
             *reputation = timed(*reputation, model, timing);
         }
         if reputation.level.is_multiple_of(limits::GOOD_JOBS_A_FAILURE) {
-            known.slow = known.slow.saturating_sub(1);
+            known.slow.made_up();
+            known.refused_late.made_up();
             reputation.failures = reputation.failures.saturating_sub(1);
         }
         if *reputation != before {
@@ -249,34 +252,31 @@ impl Memory {
         outbox.persist(Record::Reputation(*reputation));
     }
 
-    /// Remembers that nothing of a job which `began` then had come at its order's deadline, as its provider said that it waits for
-    /// its turn, or was at work for others of this client's orders. Returns whether it is a failure, as it was so too often in a
-    /// row: words and single tokens are free. What it took counts as what reading takes. (`MK-31`)
+    /// Remembers that nothing of a job had come at its order's deadline, as its provider said that it waits for its turn, or was at
+    /// work for others of this client's orders. Returns whether it is a failure, as it was so too often in a row: words and single
+    /// tokens are free. (`MK-31`)
     pub(super) fn was_slow(
         &mut self,
         now: Time,
-        began: Time,
         provider: &NodeId,
-        model: ModelId,
-        timing: Option<Timing>,
+        delay: Delay,
         outbox: &mut Outbox,
     ) -> bool {
-        let most = if self.has_given(provider, began) { limits::SLOW_WHILE_IT_GIVES } else { 1 };
+        let most = if self.has_given(provider, delay.began) { limits::SLOW_WHILE_IT_GIVES } else { 1 };
         let Some(known) = self.known.get_mut(provider) else { return true };
-        // Those that waited at the same time waited in one line.
-        if known.slow_at.is_some_and(|slow_at| began <= slow_at) {
-            return false;
+        let is_failure = !known.slow.is_same(delay.began) && known.slow.times >= most;
+        if !is_failure {
+            known.delayed(now, |known| &mut known.slow, delay, outbox);
         }
-        if known.slow >= most {
-            return true;
+        is_failure
+    }
+
+    /// Remembers that a provider refused a job which it had held for longer than it promised. Other proven ones are asked before it
+    /// for a while: nothing but time was lost, and its line may be of this client's making. (`MK-31`)
+    pub(super) fn refused_late(&mut self, now: Time, provider: &NodeId, delay: Delay, outbox: &mut Outbox) {
+        if let Some(known) = self.known.get_mut(provider) {
+            known.delayed(now, |known| &mut known.refused_late, delay, outbox);
         }
-        known.slow = known.slow.saturating_add(1);
-        known.slow_at = Some(now);
-        if let Some(timing) = timing {
-            known.reputation = timed(known.reputation, model, timing);
-            outbox.persist(Record::Reputation(known.reputation));
-        }
-        false
     }
 
     /// Remembers that a provider refused an award, or answered with nothing, before it ever served this
@@ -390,7 +390,8 @@ mod tests {
             Service { model: MODEL, won: None, output_log2: 6, output_tokens: 8, units: 1, timing: None };
         for good in 1..=600_u64 {
             memory.served(Time(good), BUSY, PREFIX, &service, &mut outbox);
-            let is_failure = memory.was_slow(Time(good), Time(good), &BUSY, MODEL, None, &mut outbox);
+            let delay = Delay { began: Time(good), model: MODEL, timing: None };
+            let is_failure = memory.was_slow(Time(good), &BUSY, delay, &mut outbox);
             assert_eq!(is_failure, !good.is_multiple_of(3) && good > 1, "{good}");
         }
     }

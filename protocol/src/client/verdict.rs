@@ -16,6 +16,7 @@ use crate::wire::message::Refusal;
 use crate::work::order::ModelId;
 
 use super::attempt::Attempt;
+use super::known_provider::Delay;
 use super::order::Phase;
 use super::payments::Acquaintance;
 use super::progress::Progress;
@@ -32,6 +33,9 @@ enum Blame {
     Slow(Option<Timing>),
     /// It did not want the job.
     Refused,
+    /// Neither did it, but it held the job for longer than it promised before it said so: its line may be slower than it foretold, or its
+    /// word is worth nothing. With what it took, where it said that the job waits.
+    RefusedLate(Option<Timing>),
     /// The user's, this node's, or the ledger's.
     Nobody,
 }
@@ -82,6 +86,12 @@ impl Conduct {
         }
     }
 
+    /// Returns whether the next call of an order may ask its provider again, which has failed it like this. (`MK-15`)
+    pub(super) const fn may_be_asked_again(&self, why: Failure) -> bool {
+        let was_held = self.is_late && matches!(why, Failure::Refused(_));
+        passes(why) && !was_held
+    }
+
     pub(super) fn of_attempt(now: Time, attempt: &Attempt) -> Self {
         Self {
             // A provider that has not taken the award knows of no channel.
@@ -96,6 +106,7 @@ impl Conduct {
 }
 
 fn blame(why: Failure, conduct: &Conduct, proven: bool, has_given: bool) -> Blame {
+    let is_late = conduct.is_late && !conduct.delivered;
     match why {
         // A connection may break at either end, and a channel may be closed before its provider hears of a job. Who
         // took money before that is no better than one that falls silent.
@@ -112,10 +123,13 @@ fn blame(why: Failure, conduct: &Conduct, proven: bool, has_given: bool) -> Blam
         Failure::Refused(_) if conduct.paid && !proven => Blame::Provider,
         // It may be right: it is held against it once another has served the task. (`MK-47`)
         Failure::Refused(refusal) if refusal.is_final() => Blame::Nobody,
+        Failure::Refused(_) if passes(why) && is_late && (has_given || proven) => {
+            Blame::RefusedLate(conduct.waiting)
+        }
         Failure::Refused(_) => Blame::Refused,
         // A deadline is the user's own, unless nothing at all came in more than the time that was promised.
         // Where it has worked on others of this client's jobs meanwhile, it may be these that were in the way.
-        Failure::Deadline if !conduct.delivered && conduct.is_late => {
+        Failure::Deadline if is_late => {
             let is_excused = has_given || proven && conduct.waiting.is_some();
             if is_excused { Blame::Slow(conduct.waiting) } else { Blame::Provider }
         }
@@ -137,8 +151,7 @@ fn blame(why: Failure, conduct: &Conduct, proven: bool, has_given: bool) -> Blam
     }
 }
 
-/// Returns whether what stood in the way of a job passes by itself, or with another bid: its provider may be asked again at
-/// once. (`MK-15`)
+/// Returns whether what stood in the way of a job passes by itself, or with another bid.
 pub(super) const fn passes(why: Failure) -> bool {
     matches!(
         why,
@@ -235,16 +248,20 @@ impl SharedState {
     /// more. Returns whether what the provider still sends is paid.
     pub(super) fn judge(&mut self, now: Time, conduct: &Conduct, why: Failure) -> bool {
         let Conduct { provider, prefix, model, began, .. } = *conduct;
+        let delay = |timing| Delay { began, model, timing };
         let trusted = self.memory.is_trusted(&provider);
         let has_given = self.memory.has_given(&provider, began);
         let mut blame = blame(why, conduct, self.memory.level(&provider) > 0, has_given);
         if let Blame::Slow(timing) = blame
-            && self.memory.was_slow(now, began, &provider, model, timing, &mut self.outbox)
+            && self.memory.was_slow(now, &provider, delay(timing), &mut self.outbox)
         {
             blame = Blame::Provider;
         }
         match blame {
             Blame::Provider => self.memory.failed(now, began, provider, prefix, model, &mut self.outbox),
+            Blame::RefusedLate(timing) => {
+                self.memory.refused_late(now, &provider, delay(timing), &mut self.outbox);
+            }
             // Full of this client's own jobs, perhaps.
             Blame::Refused if why == Failure::Refused(Refusal::Busy) && self.memory.gives(now, &provider) => {
             }

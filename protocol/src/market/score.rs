@@ -67,7 +67,7 @@ impl Fate {
 pub enum Place {
     /// It has served this client well and not failed it since.
     Proven,
-    /// It has served this client once, and the task is larger than most.
+    /// It has served this client once, and the task is larger than most; or it has let tasks wait and then refused them.
     Tried,
     /// Nothing is known of it.
     Unknown,

@@ -37,8 +37,8 @@ pub enum Plan {
     Copies(u32),
     /// It answers well, and then sends its last chunk and a frame that says nothing, so many times each.
     Chatters(u32),
-    /// One job at a time gets a token each three seconds. The others are told that they wait (true), or nothing.
-    Trickles(bool),
+    /// One job at a time gets a token each three seconds, and this becomes of the others.
+    Trickles(Others),
     /// It takes the award, wants to see money, and says at once that there is none.
     NoMoney,
     /// It takes so many, calls the first one unpaid, and wants to see money for the others.
@@ -51,4 +51,17 @@ pub enum Plan {
     Silent,
     /// It says why it does not bid, for this reason.
     Declines(Refusal),
+}
+
+/// What becomes of the other jobs of one that trickles.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Others {
+    /// They are told that they wait.
+    Wait,
+    /// Nothing.
+    Silence,
+    /// They are refused as busy.
+    Busy,
+    /// They are told for fifteen seconds that they wait, and then refused as busy.
+    BusyLater,
 }

@@ -27,7 +27,7 @@ use ed25519_dalek::SigningKey;
 
 use super::Testbed;
 
-pub use super::plan::Plan;
+pub use super::plan::{Others, Plan};
 
 impl Testbed {
     /// A thief, perhaps at an address that it shares.
@@ -62,6 +62,8 @@ pub struct Thief {
     flips: u32,
     /// The job that gets a token now and then.
     trickle: Option<(JobId, AnswerStream)>,
+    /// Jobs that it will refuse as busy then.
+    refused_at: BTreeMap<JobId, Time>,
     /// What it asks, if it answers seeks.
     pub ask: Option<Price>,
     told: u32,
@@ -87,6 +89,7 @@ impl Thief {
             alternates: false,
             flips: 0,
             trickle: None,
+            refused_at: BTreeMap::new(),
             ask: None,
             told: 0,
             is_patient: true,
@@ -133,13 +136,22 @@ impl Thief {
         if self.told.is_multiple_of(8) {
             self.trickle(now);
         }
-        if self.plan == Plan::Trickles(false) {
+        self.refuse_due(now);
+        if self.plan == Plan::Trickles(Others::Silence) {
             return;
         }
         let (start_ms, read) = if self.plan == Plan::Reads { (0, self.told) } else { (1, 0) };
         let trickle = self.trickle.as_ref().map(|(job, _)| *job);
         for job in self.jobs.keys().copied().filter(|job| Some(*job) != trickle).collect::<Vec<_>>() {
             self.say(job, &FromProvider::Progress(WorkProgress { start_ms, read }), false);
+        }
+    }
+
+    /// Refuses jobs as busy whose time has come.
+    fn refuse_due(&mut self, now: Time) {
+        for (job, _) in self.refused_at.extract_if(.., |_, at| *at <= now).collect::<Vec<_>>() {
+            let Some((to, ..)) = self.jobs.remove(&job) else { continue };
+            self.send(to, ToClient::Refuse(Refuse::of(job, Refusal::Busy)));
         }
     }
 
@@ -224,7 +236,15 @@ impl Thief {
         let contents = match plan {
             Plan::Deaf | Plan::Mute | Plan::Busy | Plan::Silent | Plan::Declines(_) => return,
             Plan::Waits | Plan::Reads => return self.word(now),
-            Plan::Trickles(_) if self.trickle.is_some() => return,
+            Plan::Trickles(others) if self.trickle.is_some() => {
+                let refused_at = match others {
+                    Others::Wait | Others::Silence => return,
+                    Others::Busy => now,
+                    Others::BusyLater => now + Span::from_s(15),
+                };
+                self.refused_at.insert(job, refused_at);
+                return self.refuse_due(now);
+            }
             Plan::Trickles(_) => {
                 (self.trickle, self.word_at) = (Some((job, stream)), now + WORD_EVERY);
                 return self.trickle(now);
