@@ -7,7 +7,7 @@ fn money_and_time_bound_what_an_order_may_cost() {
     let dear = run(&BASE.replace("rate_per_s = 4.0", "rate_per_s = 4.0\nmax_cost = \"0.00001\"")).summary;
     assert_eq!((dear.done, dear.failed), (0, 30));
     assert!(
-        dear.failures.keys().all(|why| why.contains("can cost more than the order allows")),
+        dear.failures.keys().all(|why| why.contains("cost more than the order allows")),
         "{:?}",
         dear.failures
     );
