@@ -367,9 +367,9 @@ pub const PREFIX_FAILURES: u8 = 3;
 /// now and then.
 pub const REFUSALS_A_FAILURE: u8 = 3;
 /// Times in a row that a provider may be too slow for one order of a client while it works on others of it. (`MK-31`)
-pub const SLOW_WHILE_IT_GIVES: u8 = 4;
+pub const SLOW_WHILE_IT_WORKS: u8 = 4;
 /// How long after anything of use came from a provider it counts as at work for this client, so that it may well be full. (`MK-31`)
-pub const GIVES: Span = Span::from_s(10);
+pub const WORKS: Span = Span::from_s(10);
 /// Orders of a client for a model for each one that may go to somebody else than the best bidder. (`MK-33`)
 pub const EXPLORE_EVERY: u32 = 8;
 /// The same where all strangers that were tried so far have failed.

@@ -10,7 +10,7 @@ use bombyx_protocol::ident::NodeId;
 use bombyx_protocol::io::{ChannelChange, Command, Failure};
 use bombyx_protocol::limits;
 use bombyx_protocol::time::Span;
-use bombyx_protocol::work::order::OrderId;
+use bombyx_protocol::work::order::{OrderId, Task, TaskKind};
 use bombyx_protocol::work::price::{Delivery, InputTokens, Price, Tariff, Weights};
 use testbed::{CALM, Testbed, chat, engine, price};
 
@@ -40,6 +40,40 @@ fn acquainted(seed: u64, jobs: u64) -> (Testbed, NodeId, NodeId) {
     testbed.run(Span::from_s(10), |_| false);
     testbed.slow_reading(provider, TEN_A_SECOND, None);
     (testbed, client, provider)
+}
+
+/// (MK-31, CH-31) Two read ten each in the minute that there is. All were told that they begin at once, and few at a time have the
+/// window of a channel.
+#[test]
+fn sellers_that_read_slowly_are_held_to_account_for_no_burst() {
+    for (slots, embeds, stated) in
+        [(2, true, 100), (2, true, 800), (2, false, 100), (2, false, 800), (1, true, 100)]
+    {
+        let mut testbed = Testbed::new(1, CALM);
+        (testbed.slots, testbed.read_tps) = (slots, stated);
+        for number in 1..=2 {
+            let provider = testbed.provider(number, price(400_000), 100_000);
+            if embeds {
+                testbed.offer(provider, price(400_000), TaskKind::Embed, testbed::MODEL);
+            }
+            testbed.slow_reading(provider, TEN_A_SECOND, None);
+            testbed.engine_mut(provider).is_shared = true;
+        }
+        let client = testbed.client(1, Nano(10 * COIN.0));
+        let case = format!("{slots} slots, embeds {embeds}, {stated} tokens a second stated");
+        for round in 0..4_u64 {
+            let ids = round * 24 + 1..=round * 24 + 24;
+            for id in ids.clone() {
+                let task = if embeds { Task::Embed { inputs: vec![prompt()] } } else { chat(&prompt(), 2) };
+                testbed.order(client, id, task, COIN, Span::from_s(60));
+            }
+            ids.for_each(|id| ends(&mut testbed, id));
+            assert_eq!(testbed.failures(client), [0; 0], "{case}, round {round}");
+        }
+        let answered = (1..=96).filter(|id| testbed.outcome(*id).end.unwrap().is_ok()).count();
+        assert!(answered >= 60, "{case}: {answered}");
+        assert_eq!(testbed.chain.opened, 2, "{case}: nothing is asked back");
+    }
 }
 
 /// What is paid, and what is asked for, on the only channel.

@@ -175,14 +175,11 @@ impl Memory {
         }
     }
 
-    /// Returns whether anything of use has come from a provider since then, for whichever order.
-    pub(super) fn has_given(&self, provider: &NodeId, since: Time) -> bool {
+    /// Returns whether a provider works for this client: anything of use has come from it since a job began, for whichever order, or
+    /// came a moment ago.
+    pub(super) fn works(&self, now: Time, provider: &NodeId, began: Time) -> bool {
+        let since = began.min(Time(now.0.saturating_sub(limits::WORKS.0)));
         self.known.get(provider).and_then(|known| known.gave_at).is_some_and(|at| at >= since)
-    }
-
-    /// Returns whether a provider is at work for this client, or was a moment ago.
-    pub(super) fn gives(&self, now: Time, provider: &NodeId) -> bool {
-        self.has_given(provider, Time(now.0.saturating_sub(limits::GIVES.0)))
     }
 
     /// Remembers a job that ended well.
@@ -262,7 +259,7 @@ impl Memory {
         delay: Delay,
         outbox: &mut Outbox,
     ) -> bool {
-        let most = if self.has_given(provider, delay.began) { limits::SLOW_WHILE_IT_GIVES } else { 1 };
+        let most = if self.works(now, provider, delay.began) { limits::SLOW_WHILE_IT_WORKS } else { 1 };
         let Some(known) = self.known.get_mut(provider) else { return true };
         let is_failure = !known.slow.is_same(delay.began) && known.slow.times >= most;
         if !is_failure {

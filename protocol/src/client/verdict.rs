@@ -105,9 +105,12 @@ impl Conduct {
     }
 }
 
-fn blame(why: Failure, conduct: &Conduct, proven: bool, has_given: bool) -> Blame {
+fn blame(why: Failure, conduct: &Conduct, proven: bool, works: bool) -> Blame {
     let is_late = conduct.is_late && !conduct.delivered;
     match why {
+        // Where it has worked on others of this client's jobs meanwhile, it may be these that were in the way: its slots, or the channel's
+        // window. Its own word for it may have ended before its turn came.
+        Failure::Deadline | Failure::Stalled if is_late && works => Blame::Slow(conduct.waiting),
         // A connection may break at either end, and a channel may be closed before its provider hears of a job. Who
         // took money before that is no better than one that falls silent.
         Failure::Gone | Failure::Payment(PaymentFault::Closed { .. }) if !conduct.paid => Blame::Refused,
@@ -123,15 +126,17 @@ fn blame(why: Failure, conduct: &Conduct, proven: bool, has_given: bool) -> Blam
         Failure::Refused(_) if conduct.paid && !proven => Blame::Provider,
         // It may be right: it is held against it once another has served the task. (`MK-47`)
         Failure::Refused(refusal) if refusal.is_final() => Blame::Nobody,
-        Failure::Refused(_) if passes(why) && is_late && (has_given || proven) => {
+        Failure::Refused(_) if passes(why) && is_late && (works || proven) => {
             Blame::RefusedLate(conduct.waiting)
         }
         Failure::Refused(_) => Blame::Refused,
         // A deadline is the user's own, unless nothing at all came in more than the time that was promised.
-        // Where it has worked on others of this client's jobs meanwhile, it may be these that were in the way.
         Failure::Deadline if is_late => {
-            let is_excused = has_given || proven && conduct.waiting.is_some();
-            if is_excused { Blame::Slow(conduct.waiting) } else { Blame::Provider }
+            if proven && conduct.waiting.is_some() {
+                Blame::Slow(conduct.waiting)
+            } else {
+                Blame::Provider
+            }
         }
         Failure::Deadline
         | Failure::Cancelled
@@ -250,8 +255,8 @@ impl SharedState {
         let Conduct { provider, prefix, model, began, .. } = *conduct;
         let delay = |timing| Delay { began, model, timing };
         let trusted = self.memory.is_trusted(&provider);
-        let has_given = self.memory.has_given(&provider, began);
-        let mut blame = blame(why, conduct, self.memory.level(&provider) > 0, has_given);
+        let works = self.memory.works(now, &provider, began);
+        let mut blame = blame(why, conduct, self.memory.level(&provider) > 0, works);
         if let Blame::Slow(timing) = blame
             && self.memory.was_slow(now, &provider, delay(timing), &mut self.outbox)
         {
@@ -263,8 +268,7 @@ impl SharedState {
                 self.memory.refused_late(now, &provider, delay(timing), &mut self.outbox);
             }
             // Full of this client's own jobs, perhaps.
-            Blame::Refused if why == Failure::Refused(Refusal::Busy) && self.memory.gives(now, &provider) => {
-            }
+            Blame::Refused if why == Failure::Refused(Refusal::Busy) && works => {}
             Blame::Refused if !is_harmless(why) => {
                 self.memory.refused(now, provider, prefix, model, &mut self.outbox);
             }
@@ -273,7 +277,7 @@ impl SharedState {
         let is_stranger = self.memory.level(&provider) == 0;
         // A provider that is only full, or asked for another bid, is as good as before.
         let passes = matches!(why, Failure::Payment(_)) || passes(why);
-        let gave_nothing = !conduct.delivered && !has_given;
+        let gave_nothing = !conduct.delivered && !works;
         let useless = (gave_nothing && is_stranger && !passes) || (blame == Blame::Provider && !trusted);
         if let Some(account) = conduct.account.filter(|account| useless && self.payments.is_recorded(account))
         {

@@ -161,7 +161,10 @@ impl Engine {
         for job in over {
             self.jobs.remove(&job);
         }
-        let busy = self.jobs.values().any(|running| running.made < running.allowed);
+        let busy = self.jobs.values().any(|running| {
+            let makes_vectors = matches!(running.task, Task::Embed { .. }) && self.silent_at.is_none();
+            makes_vectors || running.made < running.allowed
+        });
         (reports, busy)
     }
 }
