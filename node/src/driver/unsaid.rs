@@ -6,9 +6,12 @@ use bombyx_protocol::io::PersistId;
 
 use crate::role::{PerRole, Role};
 
+/// What says an answer.
+type Say = Box<dyn FnOnce() + Send + Sync>;
+
 /// The answers that wait, and the newest records that were written before each.
 #[derive(Default)]
-pub(super) struct UnsaidAnswers(VecDeque<(PerRole<PersistId>, Box<dyn FnOnce() + Send + Sync>)>);
+pub(super) struct UnsaidAnswers(VecDeque<(PerRole<PersistId>, Say)>);
 
 impl UnsaidAnswers {
     /// Keeps an answer until these records are on the disk.
