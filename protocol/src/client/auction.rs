@@ -3,7 +3,7 @@
 use crate::ident::{NodeId, Prefix};
 use crate::io::{Failure, OrderNews, PeerFault};
 use crate::limits;
-use crate::market::auction::{Auction, BidVerdict, Candidate, Source};
+use crate::market::auction::{Auction, BidReport, BidVerdict, Candidate, Source};
 use crate::market::bid::{Bid, BidHash};
 use crate::market::explore::Trial;
 use crate::market::invite::Share;
@@ -121,7 +121,6 @@ impl Progress {
             bought.direct.learn(auction.count() >= ABLE_MIN);
         }
         let (late, declines) = (core::mem::take(&mut self.late), self.refusals.take_declined());
-        let full = self.appointment(now, call, &late, auction.count() == 0, shared);
         if auction.count() > 0 || !late.is_empty() || !declines.is_empty() {
             self.silent_since = None;
         } else if !self.is_direct && self.invited >= Share::ALL {
@@ -129,13 +128,22 @@ impl Progress {
             shared.book.unanswered(&self.order.model, self.called_at);
         }
         if auction.count() == 0 {
+            let full = self.appointment(now, call, &late, true, shared);
             return full.or_else(|| self.on_no_bids(now, id, &declines, !late.is_empty(), shared));
         }
         let lot = self.lot();
         let wants = self.wants(now, &lot, auction.prefixes(), shared);
+        let may_wait_for = |bid: &LateBid| {
+            bid.price <= wants.price_max && lot.cost_max(bid.price).is_some_and(|most| most <= wants.budget)
+        };
+        let is_full = late.iter().any(may_wait_for);
         let mut outcome = auction.close(&wants, |bid, prefix| self.standing(now, &lot, bid, prefix, shared));
         let is_asked = !outcome.candidates.is_empty();
+        // Those that are too dear are as good as not there where another only has no time yet. (`MK-50`)
+        let is_dear = |bid: &BidReport| matches!(bid.fate, Fate::OverBudget | Fate::OverCeiling { .. });
+        let is_only = is_full && outcome.reports.iter().all(is_dear);
         let able_min = if self.is_direct || wants.median.is_some() { ABLE_MIN } else { ABLE_FIRST_MIN };
+        let full = self.appointment(now, call, &late, is_only, shared);
         if !late.is_empty() || outcome.reports.iter().any(|bid| !self.out.contains(&bid.provider)) {
             self.refusals.somebody_bids();
         }
@@ -172,7 +180,11 @@ impl Progress {
             .collect();
         self.candidates = outcome.candidates.into();
         let reports = outcome.reports;
-        let why = if is_asked { None } else { self.why_nobody(now, &reports, &declines, &late, shared) };
+        let why = if is_asked {
+            None
+        } else {
+            full.or_else(|| self.why_nobody(now, &reports, &declines, &late, is_only, shared))
+        };
         shared.outbox.order_news(id, OrderNews::Bids(reports));
         for (provider, why) in release {
             shared.outbox.release(provider, call, why);

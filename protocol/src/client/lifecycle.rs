@@ -171,7 +171,8 @@ impl Client {
             }
             // One that was tried is not the best: the next order goes to the market again.
             if attempt.has_delivered() && attempt.candidate.source != Source::Trial {
-                self.shared.leases.keep(now, attempt.candidate.clone(), progress.lowest_ask);
+                let (won, wanted) = (attempt.candidate.clone(), &progress.order.preferences);
+                self.shared.leases.keep(now, won, progress.lowest_ask, wanted);
             }
             let unpaid = self.leave(now, attempt, true);
             progress.bill.unpaid = progress.bill.unpaid.saturating_plus(unpaid);

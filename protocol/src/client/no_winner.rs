@@ -163,6 +163,7 @@ impl Progress {
         reports: &[BidReport],
         declines: &[Statement],
         late: &[LateBid],
+        is_full: bool,
         shared: &mut SharedState,
     ) -> Option<Failure> {
         self.widen();
@@ -203,7 +204,9 @@ impl Progress {
             Some(failed @ Failure::Payment(_)) => dear.unwrap_or(failed),
             failed => failed.unwrap_or(why),
         };
-        self.obstacle = Some(why);
+        if !is_full {
+            self.obstacle = Some(why);
+        }
         let is_asked_again = |bid: &BidReport| {
             bid.fate == Fate::FailedBefore
                 && !self.out.contains(&bid.provider)

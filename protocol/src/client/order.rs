@@ -9,7 +9,7 @@ use crate::market::auction::{Auction, Candidate};
 use crate::outbox::Outbox;
 use crate::time::Time;
 use crate::wire::message::{Finish, Refusal, ReleaseReason};
-use crate::work::order::{JobId, OrderId, Task};
+use crate::work::order::{JobId, Order, OrderId, Task};
 
 use super::attempt::{Attempt, OpenSession};
 use super::award::PendingAward;
@@ -193,12 +193,18 @@ impl Progress {
     /// Returns the lease that the order goes to without an auction.
     pub(super) fn leased(&self, now: Time, shared: &SharedState) -> Option<Candidate> {
         let leases = shared.config.leases.then_some(&shared.leases)?;
-        let candidate = leases.find(now, &self.order.model, self.order.tier)?;
+        let Order { model, tier, preferences, .. } = &self.order;
+        let candidate = leases.find(now, model, *tier, preferences)?;
         if !self.candidates.is_empty() || (self.is_try && !self.was_awarded) {
             return None;
         }
-        let lowest = shared.lowest_ask(now, &self.order.model, None);
-        if !self.was_awarded && leases.is_dear(&self.order.model, lowest) {
+        let lowest = shared.lowest_ask(now, model, None);
+        if !self.was_awarded && leases.is_dear(model, lowest) {
+            return None;
+        }
+        // What it may ask in an auction with nobody else, it may ask here. (`MK-52`)
+        let won_lately = shared.memory.purchases.of(model).and_then(|bought| bought.history.median_bid());
+        if shared.price_max(&self.order, won_lately, 1).is_some_and(|most| candidate.price > most) {
             return None;
         }
         let fits = self.unfit(candidate).is_none() && self.can_pay(candidate, shared).is_ok();

@@ -4,11 +4,13 @@ use crate::ident::NodeId;
 use crate::limits;
 use crate::market::bid::Bid;
 use crate::time::{Span, Time};
+use crate::work::price::Price;
 
 /// A bid that can be served only when the order's time is over.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct LateBid {
     pub(super) provider: NodeId,
+    pub(super) price: Price,
     /// Until its first token, by the bidder's word.
     wait: Span,
     /// Of that, to read the input.
@@ -31,6 +33,7 @@ impl LateBid {
         let late = if reading < left_ms { served.min(begins) } else { served };
         Self {
             provider: bid.provider,
+            price: bid.price,
             wait: Span::from_ms(u64::from(bid.start_ms).saturating_add(reading)),
             reading: Span::from_ms(reading),
             late: Span::from_ms(late),

@@ -14,6 +14,12 @@ pub struct Preferences {
 }
 
 impl Preferences {
+    /// Returns whether all providers are alike to them.
+    #[must_use]
+    pub fn is_any(&self) -> bool {
+        self.only.is_empty() && self.ignore.is_empty() && self.order.is_empty()
+    }
+
     /// Returns whether a provider may serve.
     #[must_use]
     pub fn allow(&self, provider: &NodeId) -> bool {
