@@ -4,6 +4,7 @@ use bombyx_protocol::ChannelId;
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::fault::PaymentFault;
 use bombyx_protocol::channel::ledger::{LedgerCall, LedgerFault};
+use bombyx_protocol::channel::terms::CHALLENGE_S_MAX;
 use bombyx_protocol::channel::voucher::Voucher;
 use bombyx_protocol::io::{
     ChannelChange, Command, EngineReport, Event, Failure, Input, OrderNews, Output, PeerFault,
@@ -39,12 +40,13 @@ impl Surroundings {
                 let (account, why) = (account.address(), LedgerFault::Unknown);
                 PaymentFault::NotOpened { account, why }.into()
             }
-            // A provider that does not see the ledger either takes no new channel, and sees no deposit.
-            (Failure::Refused(Refusal::ChallengeTooShort | Refusal::Unfunded), _)
-                if self.is_ledger_silent =>
-            {
-                PaymentFault::NoLedger.into()
-            }
+            // A provider that does not see the ledger either takes no new channel, or asks for the longest challenge, and sees no
+            // deposit.
+            (
+                Failure::Refused(Refusal::ChallengeTooShort | Refusal::Unfunded)
+                | Failure::Payment(PaymentFault::ChallengeTooLong { wanted_s: CHALLENGE_S_MAX.., .. }),
+                _,
+            ) if self.is_ledger_silent => PaymentFault::NoLedger.into(),
             // Its time was over before those that sell could be looked up.
             (Failure::NoBids | Failure::Deadline, _) if is_unserved && self.was_alone => {
                 Failure::NotConnected
@@ -277,6 +279,7 @@ mod tests {
         let silent = Surroundings { is_ledger_silent: true, ..calm };
         let refused = Failure::Refused(Refusal::ChallengeTooShort);
         let no_ledger = Failure::Payment(PaymentFault::NoLedger);
+        let blind = PaymentFault::ChallengeTooLong { wanted_s: CHALLENGE_S_MAX, most_s: 3_600 }.into();
         for (surroundings, why, is_unserved, told) in [
             (alone, Failure::NoBids, true, Failure::NotConnected),
             (alone, Failure::Deadline, true, Failure::NotConnected),
@@ -284,6 +287,8 @@ mod tests {
             (calm, Failure::Deadline, true, Failure::Deadline),
             (calm, refused, true, refused),
             (silent, refused, true, no_ledger),
+            (silent, blind, true, no_ledger),
+            (calm, blind, true, blind),
             (silent, Failure::Stalled, true, Failure::Stalled),
         ] {
             assert_eq!(surroundings.explain(why, is_unserved), told, "{surroundings:?}");

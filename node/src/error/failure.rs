@@ -3,6 +3,7 @@
 
 use bombyx_protocol::channel::fault::PaymentFault;
 use bombyx_protocol::channel::ledger::LedgerFault;
+use bombyx_protocol::channel::terms::CHALLENGE_S_MAX;
 use bombyx_protocol::io::Failure;
 use bombyx_protocol::wire::message::Refusal;
 use bombyx_protocol::work::order::{Counted, OrderFault};
@@ -227,6 +228,11 @@ const fn payment(fault: &PaymentFault) -> Meaning {
                 "try again once they are done, or raise `client.deposit_max` in the node's configuration";
             Meaning::new(Exit::Price, 503, "deposit_in_use", hint)
         }
+        // It is what a provider asks for that does not see the ledger.
+        PaymentFault::ChallengeTooLong { wanted_s: CHALLENGE_S_MAX.., .. } => {
+            let hint = "try again in a while, or wait for another provider";
+            Meaning::new(Exit::Ledger, 503, "ledger_unavailable", hint)
+        }
         PaymentFault::ChallengeTooLong { .. } => {
             let hint =
                 "raise `client.challenge_max_s` in the node's configuration, or wait for another provider";
@@ -292,6 +298,13 @@ mod tests {
                 502,
                 "channel_terms",
                 "client.challenge_max_s",
+            ),
+            (
+                PaymentFault::ChallengeTooLong { wanted_s: CHALLENGE_S_MAX, most_s: 5 },
+                24,
+                503,
+                "ledger_unavailable",
+                "in a while",
             ),
             (
                 PaymentFault::Exhausted { account, why: LedgerFault::Funds { missing: Nano(1) } },

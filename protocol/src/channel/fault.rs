@@ -2,7 +2,7 @@
 
 use crate::amount::Nano;
 use crate::channel::ledger::LedgerFault;
-use crate::channel::terms::{Address, TermsError};
+use crate::channel::terms::{Address, CHALLENGE_S_MAX, TermsError};
 
 /// The other party or the ledger knows something of a channel that this node's store does not: the store was put back,
 /// copied or exchanged, or the channel lived on while the node was away. (`CH-24`)
@@ -105,7 +105,7 @@ pub enum PaymentFault {
         most: Nano,
     },
     /// A client would wait for its rest longer than it wants to.
-    #[error("the provider wants {wanted_s} s to answer a close, and this node allows {most_s} s at the most")]
+    #[error("{}", too_long(*wanted_s, *most_s))]
     ChallengeTooLong {
         /// The provider's challenge time.
         wanted_s: u32,
@@ -164,6 +164,17 @@ pub enum PaymentFault {
         /// The limit.
         most: usize,
     },
+}
+
+/// Says why a challenge time is too long. The longest there is, is asked for by a provider that does not see the ledger. (`CH-35`)
+fn too_long(wanted_s: u32, most_s: u32) -> String {
+    if wanted_s >= CHALLENGE_S_MAX {
+        "a new channel is needed for this, and the provider does not see the ledger at the moment".to_owned()
+    } else {
+        format!(
+            "the provider wants {wanted_s} s to answer a close, and this node allows {most_s} s at the most"
+        )
+    }
 }
 
 impl PaymentFault {
