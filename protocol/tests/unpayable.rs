@@ -210,11 +210,10 @@ fn an_empty_wallet_ends_no_order_on_a_lease_that_a_channel_with_another_can_pay(
     let config = ProviderConfig { credit, ..ProviderConfig::for_tests(2) };
     let cheap = testbed.provider_with(config, price(FAIR / 4), 1_000);
     // It wins the lease, and is paid by nobody.
-    let preferences = Preferences { only: vec![cheap], ..Preferences::default() };
-    runs(&mut testbed, client, 2, Order { preferences, ..order(task(10), COIN, MINUTE) });
+    runs(&mut testbed, client, 2, asking(&[cheap], 10));
     let mut served = 0;
     for number in 3..=10 {
-        runs(&mut testbed, client, number, order(task(10), COIN, MINUTE));
+        runs(&mut testbed, client, number, asking(&[cheap], 10));
         let outcome = testbed.outcome(number);
         assert_eq!(outcome.text, engine::answer(10), "{number}: {:?} {:?}", outcome.end, outcome.failed_over);
         served += usize::from(
