@@ -10,7 +10,8 @@ use bombyx_protocol::ident::{NodeId, Prefix};
 use bombyx_protocol::io::Failure;
 use bombyx_protocol::time::Span;
 use bombyx_protocol::wire::message::Refusal;
-use bombyx_protocol::work::order::{Task, TaskKind};
+use bombyx_protocol::work::order::{Order, Task, TaskKind};
+use bombyx_protocol::work::preferences::Preferences;
 use bombyx_protocol::work::price::Price;
 use testbed::thief::{Plan, Thief};
 use testbed::{CALM, MODEL, Testbed, ceiling, chat, price};
@@ -195,5 +196,33 @@ fn one_absurd_price_hides_from_nobody_why_the_others_do_not_bid() {
         }
         let why = why_in(&mut testbed, client, task);
         assert_eq!(why == Failure::Refused(Refusal::BadConversation), names_them, "{decliners}: {why}");
+    }
+}
+
+/// (MK-15) It was said that nobody whom the order wants had bid, beside an answer that one of them had begun.
+#[test]
+fn an_answer_that_a_named_provider_left_is_cut_short_and_one_that_it_never_began_names_how_it_left() {
+    for has_begun in [true, false] {
+        let mut testbed = Testbed::new(5, CALM);
+        let client = testbed.client(1, Nano(10 * COIN.0));
+        let named = testbed.provider(1, asks(), 50_000);
+        testbed.provider(2, asks(), 1_000);
+        let preferences = Preferences { only: vec![named], ..Preferences::default() };
+        let order = Order { preferences, ..testbed::order(chat("count for me", 200), COIN, MINUTE) };
+        testbed.place_order(client, 1, order);
+        testbed.run(MINUTE, |testbed| {
+            let outcome = testbed.outcome(1);
+            if has_begun { outcome.ids.len() > 10 } else { !outcome.bids.is_empty() }
+        });
+        testbed.kill(named);
+        testbed.run(Span::from_s(120), |testbed| testbed.outcome(1).end.is_some());
+        let outcome = testbed.outcome(1);
+        let delivered = u32::try_from(outcome.ids.len()).unwrap();
+        let why = outcome.end.unwrap().unwrap_err().0;
+        if has_begun {
+            assert_eq!(why, Failure::CutShort { delivered });
+        } else {
+            assert!(!matches!(why, Failure::NotWanted { .. }), "{why}");
+        }
     }
 }

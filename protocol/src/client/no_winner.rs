@@ -172,32 +172,36 @@ impl Progress {
             if let Fate::OverCeiling { most } = report.fate { Some((report.price, most)) } else { None }
         });
         let dear = dear.min().map(|(lowest, most)| Failure::OverCeiling { lowest, most });
-        let why =
-            match obstacles::commonest(reports, declines, self.order.tier, |ceiling| self.least(ceiling)) {
-                Some(why) => why,
-                None if reports.iter().all(|report| report.fate == Fate::NotWanted) => {
-                    Failure::NotWanted { others: u32::try_from(reports.len()).unwrap_or(u32::MAX) }
+        let why = match obstacles::commonest(reports, declines, self.order.tier, |ceiling| {
+            self.least(ceiling)
+        }) {
+            Some(why) => why,
+            // Where one that the order wants has failed it, that is the cause, and not that it wants no other.
+            None if reports.iter().all(|report| report.fate == Fate::NotWanted) => match self.last_failure {
+                Some(_) if self.delivered_count() > 0 => self.why_cut(false),
+                Some(failed) => failed,
+                None => Failure::NotWanted { others: u32::try_from(reports.len()).unwrap_or(u32::MAX) },
+            },
+            None => {
+                // All that bid failed this order: they are asked again where nobody else is left, unless they are left alone
+                // for what they did.
+                self.forgive();
+                let failed = || reports.iter().filter(|report| report.fate == Fate::FailedBefore);
+                if failed().all(|report| self.out.contains(&report.provider)) {
+                    return self.why_out().filter(|_| is_last && late.is_empty());
                 }
-                None => {
-                    // All that bid failed this order: they are asked again where nobody else is left, unless they are left alone
-                    // for what they did.
-                    self.forgive();
-                    let failed = || reports.iter().filter(|report| report.fate == Fate::FailedBefore);
-                    if failed().all(|report| self.out.contains(&report.provider)) {
-                        return self.why_out().filter(|_| is_last && late.is_empty());
-                    }
-                    let memory = &shared.memory;
-                    let again = failed()
-                        .filter(|report| !self.out.contains(&report.provider))
-                        .map(|bid| memory.asked_again_at(now, &bid.provider, bid.prefix));
-                    let again_at = again.min().unwrap_or(now);
-                    self.asked_again_at = again_at;
-                    self.obstacle = Some(Failure::left_alone(now, again_at));
-                    // Nobody is asked again before the order's time is over, and who has just come had a moment. (`MK-65`)
-                    let is_vain = is_last && again_at >= self.deadline && self.had_grace();
-                    return is_vain.then(|| self.why_over(now, shared));
-                }
-            };
+                let memory = &shared.memory;
+                let again = failed()
+                    .filter(|report| !self.out.contains(&report.provider))
+                    .map(|bid| memory.asked_again_at(now, &bid.provider, bid.prefix));
+                let again_at = again.min().unwrap_or(now);
+                self.asked_again_at = again_at;
+                self.obstacle = Some(Failure::left_alone(now, again_at));
+                // Nobody is asked again before the order's time is over, and who has just come had a moment. (`MK-65`)
+                let is_vain = is_last && again_at >= self.deadline && self.had_grace();
+                return is_vain.then(|| self.why_over(now, shared));
+            }
+        };
         let is_price = matches!(why, Failure::OverBudget { .. } | Failure::OverCeiling { .. });
         let why = match self.last_failure.filter(|failed| is_price && is_of_channel(failed)) {
             // Who asks more than it may could be paid, else it would be set aside for that: its price is all that stands in the way.

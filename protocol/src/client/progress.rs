@@ -160,7 +160,7 @@ impl Progress {
     }
 
     /// Returns how many tokens or vectors the user has.
-    fn delivered_count(&self) -> u32 {
+    pub(super) fn delivered_count(&self) -> u32 {
         self.rows.max(u32::try_from(self.delivered.len()).unwrap_or(u32::MAX))
     }
 
