@@ -211,11 +211,12 @@ impl NodeHandle {
     /// [`NodeError::Stopped`] when the node has ended.
     pub async fn settle(&self, within: Duration) -> Result<SettleReport, NodeError> {
         let until = Instant::now() + within;
-        self.close_channels().await?;
         // One that a client proposed and the ledger never showed holds nothing.
         let holds = |channel: &ChannelStatus| channel.state != ChannelPhase::Opening;
         let mut report = SettleReport::default();
+        // Before they are asked back: a fast ledger may be done with one when that is said.
         let mut left: Vec<ChannelStatus> = self.channels().await?.into_iter().filter(holds).collect();
+        self.close_channels().await?;
         let mut remind_at = Instant::now() + SETTLE_REMIND;
         while !left.is_empty() && Instant::now() < until {
             sleep(SETTLE_PAUSE).await;
