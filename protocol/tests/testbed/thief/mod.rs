@@ -1,5 +1,7 @@
 //! Providers that speak the protocol and mean to be paid for nothing.
 
+mod delays;
+
 use std::collections::{BTreeMap, VecDeque};
 
 use bombyx_protocol::amount::Nano;
@@ -17,7 +19,7 @@ use bombyx_protocol::wire::codec;
 use bombyx_protocol::wire::extension::{Extensions, Features};
 use bombyx_protocol::wire::message::{
     Accept, Award, Chunk, Content, Decline, Finish, FromClient, FromProvider, Message, NeedPayment, Refusal,
-    Refuse, SealedBid, SealedFrame, ToClient, ToProvider, VerifiedGossip, WorkProgress,
+    Refuse, SealedBid, SealedFrame, ToClient, ToProvider, VerifiedGossip,
 };
 use bombyx_protocol::work::answer_stream::AnswerStream;
 use bombyx_protocol::work::order::{JobId, ModelId, Task, TaskKind, Tier};
@@ -127,42 +129,6 @@ impl Thief {
             extensions: Extensions::NONE,
         };
         self.send(seek.client, ToClient::Ask(ask.sign(&self.identity)));
-    }
-
-    /// Says of every job that it is alive.
-    fn word(&mut self, now: Time) {
-        self.told += 1;
-        self.word_at = now + WORD_EVERY;
-        if self.told.is_multiple_of(8) {
-            self.trickle(now);
-        }
-        self.refuse_due(now);
-        if self.plan == Plan::Trickles(Others::Silence) {
-            return;
-        }
-        let (start_ms, read) = if self.plan == Plan::Reads { (0, self.told) } else { (1, 0) };
-        let trickle = self.trickle.as_ref().map(|(job, _)| *job);
-        for job in self.jobs.keys().copied().filter(|job| Some(*job) != trickle).collect::<Vec<_>>() {
-            self.say(job, &FromProvider::Progress(WorkProgress { start_ms, read }), false);
-        }
-    }
-
-    /// Refuses jobs as busy whose time has come.
-    fn refuse_due(&mut self, now: Time) {
-        for (job, _) in self.refused_at.extract_if(.., |_, at| *at <= now).collect::<Vec<_>>() {
-            let Some((to, ..)) = self.jobs.remove(&job) else { continue };
-            self.send(to, ToClient::Refuse(Refuse::of(job, Refusal::Busy)));
-        }
-    }
-
-    /// Gives the job that has its turn a token.
-    fn trickle(&mut self, now: Time) {
-        let Some((job, stream)) = &mut self.trickle else { return };
-        let job = *job;
-        let mut chunks =
-            stream.content(now, &self.identity, Content::Tokens { ids: vec![7], text: "x".into() });
-        chunks.extend(stream.sign_now(now, &self.identity));
-        chunks.into_iter().for_each(|chunk| self.say(job, &FromProvider::Chunk(chunk), false));
     }
 
     fn called(&mut self, call: &Call) {
