@@ -13,6 +13,18 @@ use crate::error::NodeError;
 use crate::ledger::CoinName;
 use crate::status::count;
 
+/// What becomes of the largest answer that an order allows and somebody gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum QuotedAnswer {
+    /// It is asked for as it is.
+    Whole,
+    /// A shorter one is.
+    Cut,
+    /// Nothing is.
+    Refused,
+}
+
 /// A quote, as pages and `--json` show it. Amounts are in nano; one that does not fit 64 bits is absent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct QuoteReport {
@@ -30,9 +42,8 @@ pub(crate) struct QuoteReport {
     pub output_tokens_expected: u64,
     /// The largest answer that the order allows and somebody gives.
     pub output_tokens_max: u64,
-    /// What would be asked for at the expected price, by what the order may cost and what may be locked for it: `whole`, `cut` or
-    /// `refused`.
-    pub answer: String,
+    /// What would be asked for at the expected price, by what the order may cost and what may be locked for it.
+    pub answer: QuotedAnswer,
     /// The largest answer as it would be asked for at that price; 0 where it is refused.
     pub output_tokens_served: u64,
     /// Providers that could take the order.
@@ -141,11 +152,10 @@ impl NodeHandle {
             output_tokens_expected: quote.output_tokens,
             output_tokens_max: quote.output_tokens_max,
             answer: match quote.output_tokens_served {
-                Some(tokens) if tokens >= quote.output_tokens_max => "whole",
-                Some(_) => "cut",
-                None => "refused",
-            }
-            .into(),
+                Some(tokens) if tokens >= quote.output_tokens_max => QuotedAnswer::Whole,
+                Some(_) => QuotedAnswer::Cut,
+                None => QuotedAnswer::Refused,
+            },
             output_tokens_served: quote.output_tokens_served.unwrap_or(0),
             sellers: quote.sellers,
             prefixes: quote.prefixes,
@@ -253,21 +263,21 @@ impl QuoteReport {
     /// Returns what becomes of an answer that can cost more than it may, or than can be locked for it, in words.
     fn shortened(&self, coin: &CoinName) -> Option<String> {
         let coins = |nano: u64| coin.amount(Nano(nano));
-        match self.answer.as_str() {
-            "refused" => Some(format!(
+        match self.answer {
+            QuotedAnswer::Refused => Some(format!(
                 "it would be refused: for the shortest answer that is worth a call it must be allowed to cost {} at the least, and as much \
                  to be locked",
                 coins(self.least_max_cost_nano)
             )),
-            "cut" => Some(format!(
+            QuotedAnswer::Cut => Some(format!(
                 "the answer would be cut to {}, which can be paid for; at the most that the price may be, to fewer",
                 count(self.output_tokens_served, "token")
             )),
-            _ if self.over_max_cost => Some(format!(
+            QuotedAnswer::Whole if self.over_max_cost => Some(format!(
                 "at the most that the price may be, the largest answer can cost more than the {} that it may, and would be cut",
                 coins(self.max_cost_nano)
             )),
-            _ => None,
+            QuotedAnswer::Whole => None,
         }
     }
 
