@@ -166,10 +166,7 @@ fn is_folder(name: &str) -> bool {
 }
 
 fn find(name: &str) -> Result<&'static catalog::CatalogEntry, CatalogError> {
-    let by_id = name
-        .parse()
-        .ok()
-        .and_then(|id: gpu::ModelId| catalog::catalog().iter().find(|entry| entry.id() == id));
+    let by_id = name.parse().ok().and_then(|id: gpu::ModelId| catalog::with_id(&id));
     by_id.map_or_else(|| catalog::find(name), Ok)
 }
 

@@ -199,7 +199,7 @@ impl Progress {
     fn wants<'a>(&'a self, now: Time, lot: &Lot, prefixes: usize, shared: &'a SharedState) -> Wants<'a> {
         let (model, SharedState { memory, config, .. }) = (&self.order.model, shared);
         let bought = memory.purchases.of(model);
-        let median = bought.and_then(|bought| bought.history.median_bid());
+        let median = memory.purchases.won_lately(model);
         let price_max = if self.is_direct && median.is_none() {
             // Whoever is called for what it asks is held to what is asked here: a low ask is free.
             let asked = shared.book.median(now, model).map(ceiling);

@@ -203,12 +203,12 @@ impl Progress {
             return None;
         }
         // What it may ask in an auction with nobody else, it may ask here. (`MK-52`)
-        let won_lately = shared.memory.purchases.of(model).and_then(|bought| bought.history.median_bid());
+        let won_lately = shared.memory.purchases.won_lately(model);
         if shared.price_max(&self.order, won_lately, 1).is_some_and(|most| candidate.price > most) {
             return None;
         }
         let fits = self.unfit(candidate).is_none() && self.can_pay(candidate, shared).is_ok();
-        let wanted = self.order.preferences.begin_with(&candidate.bid.provider);
+        let wanted = preferences.begin_with(&candidate.bid.provider);
         (fits && wanted && !self.failed.contains(&candidate.bid.provider)).then(|| candidate.clone())
     }
 

@@ -77,6 +77,11 @@ impl Purchases {
         self.models.get_mut(&model)
     }
 
+    /// Returns the median of the bids for a model that won lately, once there are enough. (`MK-8`)
+    pub(super) fn won_lately(&self, model: &ModelId) -> Option<Price> {
+        self.of(model).and_then(|bought| bought.history.median_bid())
+    }
+
     /// Returns what was bought of a model.
     pub(super) fn of(&self, model: &ModelId) -> Option<&Bought> {
         self.models.get(model)

@@ -75,7 +75,7 @@ impl Client {
         let is_leased = usize::from(basis == Basis::Lease);
         let channel = self.forecast(now, order, &lot, &provider, price);
         let ceiling = lot.cost_max(price).unwrap_or(Nano(u64::MAX));
-        let won_lately = memory.purchases.of(&order.model).and_then(|bought| bought.history.median_bid());
+        let won_lately = memory.purchases.won_lately(&order.model);
         Ok(Quote {
             sellers: sellers.len().max(is_leased),
             prefixes: lowest.len().max(is_leased),
@@ -192,8 +192,7 @@ impl Client {
         let classes = lot.classes();
         let ceiling =
             price_of(order.max_cost, lot.units_max()).min(order.price_max.unwrap_or(Price(u64::MAX)));
-        let median =
-            self.shared.memory.purchases.of(&order.model).and_then(|bought| bought.history.median_bid());
+        let median = self.shared.memory.purchases.won_lately(&order.model);
         let reserve = median.map(reserve);
         let is_rival = |other: &&KnownPrice<'_>| other.prefix != first.prefix && other.place == Place::Proven;
         let rivals = || known.iter().filter(is_rival);
