@@ -4,7 +4,6 @@ use bombyx_protocol::ChannelId;
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::fault::PaymentFault;
 use bombyx_protocol::channel::ledger::{LedgerCall, LedgerFault};
-use bombyx_protocol::channel::terms::CHALLENGE_S_MAX;
 use bombyx_protocol::channel::voucher::Voucher;
 use bombyx_protocol::io::{
     ChannelChange, Command, EngineReport, Event, Failure, Input, OrderNews, Output, PeerFault,
@@ -42,11 +41,14 @@ impl Surroundings {
             }
             // A provider that does not see the ledger either takes no new channel, or asks for the longest challenge, and sees no
             // deposit.
-            (
-                Failure::Refused(Refusal::ChallengeTooShort | Refusal::Unfunded)
-                | Failure::Payment(PaymentFault::ChallengeTooLong { wanted_s: CHALLENGE_S_MAX.., .. }),
-                _,
-            ) if self.is_ledger_silent => PaymentFault::NoLedger.into(),
+            (Failure::Refused(Refusal::ChallengeTooShort | Refusal::Unfunded), _)
+                if self.is_ledger_silent =>
+            {
+                PaymentFault::NoLedger.into()
+            }
+            (Failure::Payment(fault), _) if self.is_ledger_silent && fault.is_blind_provider() => {
+                PaymentFault::NoLedger.into()
+            }
             // Its time was over before those that sell could be looked up.
             (Failure::NoBids | Failure::Deadline, _) if is_unserved && self.was_alone => {
                 Failure::NotConnected
@@ -270,6 +272,8 @@ impl Driver {
 
 #[cfg(test)]
 mod tests {
+    use bombyx_protocol::channel::terms::CHALLENGE_S_MAX;
+
     use super::*;
 
     #[test]

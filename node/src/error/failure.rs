@@ -3,7 +3,6 @@
 
 use bombyx_protocol::channel::fault::PaymentFault;
 use bombyx_protocol::channel::ledger::LedgerFault;
-use bombyx_protocol::channel::terms::CHALLENGE_S_MAX;
 use bombyx_protocol::io::Failure;
 use bombyx_protocol::wire::message::Refusal;
 use bombyx_protocol::work::order::{Counted, OrderFault};
@@ -228,8 +227,7 @@ const fn payment(fault: &PaymentFault) -> Meaning {
                 "try again once they are done, or raise `client.deposit_max` in the node's configuration";
             Meaning::new(Exit::Price, 503, "deposit_in_use", hint)
         }
-        // It is what a provider asks for that does not see the ledger.
-        PaymentFault::ChallengeTooLong { wanted_s: CHALLENGE_S_MAX.., .. } => {
+        PaymentFault::ChallengeTooLong { .. } if fault.is_blind_provider() => {
             let hint = "try again in a while, or wait for another provider";
             Meaning::new(Exit::Ledger, 503, "ledger_unavailable", hint)
         }
@@ -262,7 +260,7 @@ pub(crate) const MISMATCH: &str = "its rest is asked back and the next order ope
 mod tests {
     use bombyx_protocol::amount::Nano;
     use bombyx_protocol::channel::fault::Mismatch;
-    use bombyx_protocol::channel::terms::Address;
+    use bombyx_protocol::channel::terms::{Address, CHALLENGE_S_MAX};
 
     use super::*;
 

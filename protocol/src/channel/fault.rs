@@ -166,9 +166,13 @@ pub enum PaymentFault {
     },
 }
 
-/// Says why a challenge time is too long. The longest there is, is asked for by a provider that does not see the ledger. (`CH-35`)
+/// Returns whether a challenge time is that of a provider which does not see the ledger: the longest there is. (`CH-35`)
+const fn is_blind(wanted_s: u32) -> bool {
+    wanted_s >= CHALLENGE_S_MAX
+}
+
 fn too_long(wanted_s: u32, most_s: u32) -> String {
-    if wanted_s >= CHALLENGE_S_MAX {
+    if is_blind(wanted_s) {
         "a new channel is needed for this, and the provider does not see the ledger at the moment".to_owned()
     } else {
         format!(
@@ -185,6 +189,12 @@ impl PaymentFault {
             *needs = least.min(*needs);
         }
         self
+    }
+
+    /// Returns whether a channel is needed whose provider does not see the ledger. (`CH-35`)
+    #[must_use]
+    pub const fn is_blind_provider(&self) -> bool {
+        matches!(self, Self::ChallengeTooLong { wanted_s, .. } if is_blind(*wanted_s))
     }
 
     /// Returns how far a job with one bidder was from being paid: of many, the nearest is what the user is told.
