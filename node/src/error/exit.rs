@@ -65,7 +65,7 @@ const TABLE: [(ExitKind, &str); 21] = [
     (ExitKind::Fetch, "something could not be fetched: no Python, no pip, no network, or a wrong hash"),
     (ExitKind::Store, "the store of channels is lost, damaged or another node's"),
     (ExitKind::NoBids, "no provider bid before the deadline"),
-    (ExitKind::Price, "every bid can cost more, or asks more, than the order allows"),
+    (ExitKind::Price, "what is bid can cost more, or asks more, than the order allows"),
     (ExitKind::Funds, "the wallet does not hold enough"),
     (ExitKind::Provider, "the providers failed, or the order's deadline passed"),
     (ExitKind::Ledger, "the ledger does not answer, or refuses"),

@@ -87,7 +87,7 @@ impl Meaning {
             ),
             Failure::NoTier(_) => Self::new(Exit::Order, 503, "no_provider", "ask for the open tier"),
             Failure::OverBudget { .. } => {
-                let hint = "raise the price ceiling, or ask for fewer tokens";
+                let hint = "raise what the order may cost (`--max-cost`, over HTTP `bombyx.max_cost_nano`), or ask for fewer tokens";
                 Self::new(Exit::Price, 422, "price_ceiling_too_low", hint).about("bombyx.max_cost_nano")
             }
             Failure::OverCeiling { .. } => {
@@ -96,7 +96,7 @@ impl Meaning {
                 Self::new(Exit::Price, 422, "price_ceiling_too_low", hint).about("provider.max_price")
             }
             Failure::Deadline => {
-                let hint = "give more time, or ask for fewer tokens";
+                let hint = "give it more time (`--deadline`, over HTTP `bombyx.deadline_ms`), or ask for fewer tokens";
                 Self::new(Exit::Provider, 504, "deadline", hint).about("bombyx.deadline_ms")
             }
             Failure::Cancelled => {

@@ -142,6 +142,14 @@ impl ApiError {
         Self::new(StatusCode::BAD_REQUEST, "invalid_json", message)
     }
 
+    /// Returns the error for an object that has two fields of one name.
+    pub(super) fn repeated_name(line: usize, column: usize) -> Self {
+        let message = format!(
+            "an object of the body has two fields of one name, the second at line {line}, column {column}; leave one out"
+        );
+        Self::new(StatusCode::BAD_REQUEST, "invalid_json", message)
+    }
+
     /// Returns the error for a field that is missing or of the wrong form. `expected` never quotes what was sent.
     pub(super) fn field(param: impl Into<String>, expected: &str) -> Self {
         let param = param.into();
@@ -196,8 +204,15 @@ impl ApiError {
         let meaning = Meaning::of(&why);
         let status = StatusCode::from_u16(meaning.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut message = why.to_string();
-        if matches!(why, Failure::Payment(_)) {
-            // The caller may not own the node, so the message tells both what the owner has to do.
+        // What is told nowhere else. The caller may not own the node: where it cannot pay, the message tells both what to do.
+        let is_unsaid = matches!(
+            why,
+            Failure::OverBudget { .. }
+                | Failure::OverCeiling { .. }
+                | Failure::Deadline
+                | Failure::Payment(_)
+        );
+        if is_unsaid {
             message = format!("{message}; {}", meaning.hint);
         }
         let mut error = Self::new(status, meaning.code, message);
@@ -288,6 +303,7 @@ mod tests {
     use bombyx_protocol::amount::Nano;
     use bombyx_protocol::channel::fault::PaymentFault;
     use bombyx_protocol::wire::message::Refusal;
+    use bombyx_protocol::work::price::Price;
 
     use super::*;
 
@@ -330,6 +346,17 @@ mod tests {
         assert!(none["error"]["bombyx"].get("text").is_none());
         let unbilled = ApiError::stopped().after_items(vec![json!({ "index": 0 })]).body();
         assert_eq!(unbilled["error"]["bombyx"]["data"][0]["index"], 0);
+    }
+
+    #[test]
+    fn a_refusal_for_a_limit_of_the_request_names_the_field_that_raises_it() {
+        let over = Failure::OverCeiling { lowest: Price(9), most: Price(4) };
+        for why in [Failure::OverBudget { lowest: Nano(7) }, over, Failure::Deadline] {
+            let told = ApiError::failure(why, Bill::default()).body();
+            let (message, param) = (&told["error"]["message"], &told["error"]["param"]);
+            let field = param.as_str().expect("the field");
+            assert!(message.as_str().is_some_and(|text| text.contains(field)), "{message}: {param}");
+        }
     }
 
     #[test]

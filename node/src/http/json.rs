@@ -9,6 +9,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::errors::ApiError;
 use super::limits;
+use super::unambiguous::Unambiguous;
 
 /// Room for the bodies that are being read, in bytes: many callers at once are many small bodies or few large ones.
 static BODIES: Semaphore = Semaphore::const_new(limits::BODIES_BYTES_MAX);
@@ -25,7 +26,12 @@ pub(super) async fn object_of(headers: &HeaderMap, body: Body) -> Result<Map<Str
     let read = tokio::time::timeout(limits::BODY_WAIT, read(body)).await;
     let (bytes, _room) = read.map_err(|_| ApiError::slow_body())??;
     // The parser's own message may quote the text around the mistake: only the place is passed on.
-    serde_json::from_slice(&bytes).map_err(|error| ApiError::bad_json(error.line(), error.column()))
+    match serde_json::from_slice(&bytes) {
+        Ok(Unambiguous(Value::Object(object))) => Ok(object),
+        Ok(_) => Err(ApiError::bad_json(1, 1)),
+        Err(error) if error.is_data() => Err(ApiError::repeated_name(error.line(), error.column())),
+        Err(error) => Err(ApiError::bad_json(error.line(), error.column())),
+    }
 }
 
 /// Reads a body. Room is taken as its bytes come, so that who announces much and sends nothing has none.
@@ -107,6 +113,10 @@ mod tests {
         let error = object_of(&json, Body::from("{\"messages\": my secret")).await.unwrap_err();
         let text = error.body().to_string();
         assert!(text.contains("column") && !text.contains("secret"), "{text}");
+        let twice = r#"{"messages": [{"my secret": 1, "my secret": 2}]}"#;
+        let text = object_of(&json, Body::from(twice)).await.unwrap_err().body().to_string();
+        assert!(text.contains("two fields of one name") && !text.contains("secret"), "{text}");
+        assert!(object_of(&json, Body::from("[]")).await.is_err());
         assert!(object_of(&HeaderMap::new(), Body::from("{}")).await.is_err());
         let long = "x".repeat(limits::BODY_BYTES_MAX + 1);
         let error = object_of(&json, Body::from(long)).await.unwrap_err();

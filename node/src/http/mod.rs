@@ -29,5 +29,6 @@ pub(crate) mod origin;
 mod serve;
 pub(crate) mod server;
 mod sse;
+mod unambiguous;
 
 pub(crate) use self::serve::serve;

@@ -165,18 +165,18 @@ pub enum Failure {
         /// How many others have.
         others: u32,
     },
-    /// There were bids, all of them too dear.
+    /// There were bids; that they are too dear stands in the way of most.
     #[error(
-        "every bid could cost more than the order allows; the cheapest needs {lowest} coins at the least"
+        "what is bid could cost more than the order allows; the cheapest needs {lowest} coins at the least"
     )]
     OverBudget {
         /// The least that the order would have to allow for the cheapest bid: the most that it could cost, for the shortest answer that
         /// it may be cut to. (`MK-13`)
         lowest: Nano,
     },
-    /// There were bids, all of them far above what was paid lately.
+    /// There were bids; that they are above what a bid may ask stands in the way of most.
     #[error(
-        "every bid asks more than a bid may: the lowest is {} nano for 1,000 units, and {} is the most",
+        "what is bid is more than a bid may ask: the lowest is {} nano for 1,000 units, and {} is the most",
         lowest.0,
         most.0
     )]
