@@ -30,10 +30,9 @@ async fn asked(home: &Path, ledger: &Ledger, args: &[&str]) -> Value {
 
 /// Everything that a wallet's page accounts for, beside what was settled.
 fn accounted(wallet: &Value) -> Option<u64> {
-    ["balance_nano", "locked_nano", "reserve_nano", "channel_fees_nano", "wallet_fees_nano"]
-        .iter()
-        .map(|field| wallet[*field].as_u64())
-        .sum()
+    let fees = ["channel_fees_nano", "wallet_fees_nano"];
+    let fees: Option<u64> = fees.iter().map(|field| wallet[*field].as_u64()).sum();
+    Some(held(wallet)? + fees?)
 }
 
 /// Everything that one side of a bill accounts for.
@@ -250,6 +249,57 @@ async fn the_bill_of_a_second_ask_knows_what_was_locked_and_a_seller_what_a_clos
     }
     let text = told(&provider.home(), &ledger, &["channels", "close", "--all"]).await;
     assert!(text.contains("is closing") && text.contains("go back to its client"), "{text}");
+}
+
+/// A ledger on which a message between accounts takes two seconds, and blocks come fast.
+async fn slow_ledger() -> Ledger {
+    const BLOCK: Duration = Duration::from_millis(50);
+    let chain = Devnet::new().unwrap().in_blocks(40);
+    tokio::spawn(chain.clone().produce_blocks(BLOCK));
+    Ledger::serving(chain).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn coins_that_are_on_their_way_from_one_ask_to_the_next_are_in_both_bills_and_nothing_is_twice() {
+    let ledger = slow_ledger().await;
+    let provider = Node::up(&ledger, &["--provide", EMBED], &[]).await;
+    let dir = tempfile::tempdir().unwrap();
+    let home = dir.path().join("home");
+    let side = |side: &Value| held(side).zip(side["fees_nano"].as_u64()).map(|(held, fees)| held + fees);
+    let (mut came_in, mut on_its_way) = (None, Vec::new());
+    for _ in 0..5 {
+        let output = finish(ask(&home, &ledger, provider.address(), &["--json", "--embed", "silk"])).await;
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let bill = last_object(&output);
+        let all = came_in.or(side(&bill["before"]));
+        assert!(all.is_some(), "{bill}");
+        assert_eq!((side(&bill["before"]), side(&bill["after"])), (all, all), "{bill}");
+        on_its_way.extend([&bill["before"], &bill["after"]].map(|side| side["on_its_way_nano"] != 0));
+        let wallet = asked(&home, &ledger, &["wallet"]).await;
+        assert_eq!(accounted(&wallet), all, "{wallet}");
+        came_in = all;
+    }
+    let is_seen_twice =
+        on_its_way.chunks(2).zip(on_its_way.chunks(2).skip(1)).any(|(one, next)| one[1] && next[0]);
+    assert!(is_seen_twice, "no top-up was under way from one to the next: {on_its_way:?}");
+
+    // Nor is a coin lost that is on its way back.
+    let close = ["channels", "close", "--all", "--join", provider.address()];
+    let text = told(&home, &ledger, &close).await;
+    let until = Instant::now() + PATIENCE;
+    let mut was_returning = false;
+    loop {
+        let wallet = asked(&home, &ledger, &["wallet"]).await;
+        let settled = came_in.zip(accounted(&wallet)).map(|(all, now)| all - now);
+        assert!(settled.is_some_and(|settled| settled < 100_000), "what it paid for: {wallet} {text}");
+        was_returning |= wallet["locked_in"] == 0 && wallet["on_its_way_nano"] != 0;
+        if wallet["locked_in"] == 0 && wallet["on_its_way_nano"] == 0 {
+            break;
+        }
+        assert!(Instant::now() < until, "{wallet} {text}");
+        sleep(Duration::from_millis(100)).await;
+    }
+    assert!(was_returning, "{text}");
 }
 
 /// Serves a devnet of its own at this address until it is told to end.

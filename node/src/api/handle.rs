@@ -146,13 +146,6 @@ impl NodeHandle {
         Ok(status)
     }
 
-    /// Returns the coins of the wallet as the ledger showed them, and when that was; nothing where it never did.
-    pub(super) async fn balance(&self) -> Option<(Nano, Instant)> {
-        let wallet = self.ledger.wallet_address()?;
-        let (balance, ago) = self.pages.balance(wallet, self.page_patience()).await?;
-        Some((balance, Instant::now().checked_sub(ago)?))
-    }
-
     /// Returns how long a page waits for fresh values: not at all for those of a ledger that does not answer.
     fn page_patience(&self) -> Duration {
         if self.ledger_is_silent() { Duration::ZERO } else { PAGE_PATIENCE }

@@ -8,8 +8,8 @@ use tokio::time::{Instant, sleep};
 
 use super::handle::NodeHandle;
 use crate::error::NodeError;
-use crate::ledger::{CoinName, Departures};
-use crate::status::channels::{self, ChannelList, ChannelView};
+use crate::ledger::CoinName;
+use crate::status::channels::ChannelList;
 use crate::status::{self, ChannelPhase, Direction};
 
 /// How long a channel may take to open before a bill is written without it.
@@ -27,9 +27,8 @@ pub(crate) struct Holdings {
     pub balance_ago_s: Option<u64>,
     /// Whether it answered just now: else these amounts are what it showed last.
     pub ledger_answers: bool,
-    /// Coins that have left the wallet for a channel and that the ledger does not show there yet, in nano: they are in none of the
-    /// other amounts.
-    pub on_its_way_nano: u64,
+    /// Coins between the wallet and its channels, which the ledger shows in neither, in nano: they are in none of the other amounts.
+    pub on_its_way_nano: Option<u64>,
     /// Coins that this node's deposits hold, in nano.
     pub locked_nano: Option<u64>,
     /// Coins that the accounts of these channels hold beside the deposits, in nano: each pays for its close, and what is left of
@@ -46,30 +45,21 @@ pub(crate) struct Holdings {
 }
 
 impl Holdings {
-    /// Returns what the wallet, looked at then, and these channels hold, and what is on its way from one to the others.
+    /// Returns what the wallet and these channels hold, and what is on its way between them.
     #[must_use]
-    pub(crate) fn of(balance: Option<(Nano, Instant)>, list: &ChannelList, departures: &Departures) -> Self {
+    pub(crate) fn of(list: &ChannelList) -> Self {
         let paying = || list.channels.iter().filter(|view| view.channel.direction == Direction::Paying);
         let open = || {
             paying()
                 .filter(|view| !matches!(view.channel.state, ChannelPhase::Closed | ChannelPhase::Opening))
         };
         let opening = paying().filter(|view| view.channel.state == ChannelPhase::Opening);
-        let under_way = |view: &ChannelView, wallet_at| {
-            let account = channels::account(&view.channel.account)
-                .filter(|_| view.channel.state != ChannelPhase::Closed)?;
-            let shown = view.locked_nano.map_or(0, |_| view.channel.deposit_nano);
-            Some(departures.under_way(&account.address(), Nano(shown), wallet_at))
-        };
-        let on_its_way = balance.map_or(Nano::ZERO, |(_, wallet_at)| {
-            paying().filter_map(|view| under_way(view, wallet_at)).sum()
-        });
         let frees_in_s = open().map(|view| view.locked_for_s.unwrap_or(view.channel.challenge_s));
         Self {
-            balance_nano: balance.map(|(Nano(nano), _)| nano),
-            balance_ago_s: balance.map(|(_, at)| at.elapsed().as_secs()),
+            balance_nano: list.balance_nano,
+            balance_ago_s: list.balance_ago_s,
             ledger_answers: true,
-            on_its_way_nano: on_its_way.0,
+            on_its_way_nano: list.on_its_way_nano,
             locked_nano: list.locked().map(|Nano(nano)| nano),
             reserve_nano: list.reserved().map(|Nano(nano)| nano),
             locked_in: open().count(),
@@ -114,12 +104,14 @@ impl Holdings {
             count => format!("; {count} channels are being opened"),
         };
         let on_its_way = match (before.on_its_way_nano, after.on_its_way_nano) {
-            (0, 0) => String::new(),
-            (before, after) => format!(
-                "; on its way to a channel {} before, now {}",
-                coin.amount(Nano(before)),
-                coin.amount(Nano(after))
-            ),
+            (Some(0), Some(0)) => String::new(),
+            (before, after) => {
+                format!(
+                    "; on its way between wallet and channels {} before, now {}",
+                    words(before),
+                    words(after)
+                )
+            }
         };
         format!(
             "price {}, fees {}; locked {} before, now {}{until}{opening}{on_its_way}; wallet {} before, now {}",
@@ -140,13 +132,9 @@ impl NodeHandle {
     /// # Errors
     /// [`NodeError::Stopped`] when the node has ended.
     pub(crate) async fn holdings(&self) -> Result<Holdings, NodeError> {
-        let looked = async {
-            let balance = self.balance().await;
-            (balance, balance.is_some_and(|(_, at)| self.pages.is_news(at.elapsed())))
-        };
-        let (list, (balance, is_news)) = tokio::join!(self.channel_list(), looked);
-        let holdings = Holdings::of(balance, &list?, self.ledger().departures());
-        let ledger_answers = is_news && !self.ledger_is_silent();
+        let holdings = Holdings::of(&self.channel_list().await?);
+        let is_news = |ago_s| self.pages.is_news(Duration::from_secs(ago_s));
+        let ledger_answers = holdings.balance_ago_s.is_some_and(is_news) && !self.ledger_is_silent();
         Ok(Holdings { ledger_answers, ..holdings })
     }
 
@@ -180,22 +168,21 @@ impl NodeHandle {
 
 #[cfg(test)]
 mod tests {
-    use bombyx_protocol::channel::terms::Address;
-
     use super::*;
-    use crate::status::ChannelStatus;
 
     #[test]
     fn a_bill_names_price_fees_and_what_is_locked_and_calls_unknown_what_is_not_known() {
         let coin = CoinName::default();
         let before = Holdings {
             balance_nano: Some(5_000_000_000),
+            on_its_way_nano: Some(0),
             locked_nano: Some(0),
             fees_nano: Some(0),
             ..Holdings::default()
         };
         let after = Holdings {
             balance_nano: Some(4_980_000_000),
+            on_its_way_nano: Some(0),
             locked_nano: Some(17_000_000),
             reserve_nano: Some(11_800_000),
             ledger_answers: true,
@@ -216,14 +203,18 @@ mod tests {
         for words in [
             "fees unknown",
             "locked unknown before, now unknown in 1 channel, and unknown in reserve",
+            "on its way between wallet and channels unknown before, now unknown",
             "wallet unknown before",
         ] {
             assert!(bill.contains(words), "{words}: {bill}");
         }
-        let under_way = Holdings { on_its_way_nano: 7_613_520, balance_ago_s: Some(3), ..after.clone() };
+        let under_way =
+            Holdings { on_its_way_nano: Some(7_613_520), balance_ago_s: Some(3), ..after.clone() };
         let bill = Holdings::bill(&after, &under_way, Nano(17_400), &coin);
         assert!(
-            bill.contains("; on its way to a channel 0 TON before, now 0.00761352 TON; wallet"),
+            bill.contains(
+                "; on its way between wallet and channels 0 TON before, now 0.00761352 TON; wallet"
+            ),
             "{bill}"
         );
         assert!(bill.ends_with("now 4.98 TON"), "{bill}");
@@ -245,37 +236,5 @@ mod tests {
             ),
             "{bill}"
         );
-    }
-
-    #[test]
-    fn what_has_left_the_wallet_and_is_not_seen_in_a_channel_is_on_its_way() {
-        let channel = |deposit_nano| ChannelStatus {
-            account: "07".repeat(32),
-            direction: Direction::Paying,
-            peer: "peer".into(),
-            deposit_nano,
-            paid_nano: 0,
-            state: ChannelPhase::Open,
-            challenge_s: 60,
-        };
-        let list = |deposit_nano| ChannelList {
-            node_id: "id".into(),
-            channels: vec![ChannelView {
-                locked_nano: Some(deposit_nano),
-                ..ChannelView::from(channel(deposit_nano))
-            }],
-            owed: Vec::new(),
-            wallet_fees_nano: None,
-            other_fees_nano: None,
-        };
-        let (departures, before) = (Departures::default(), Instant::now());
-        departures.send().sent(&[(Address::basechain([7; 32]), Nano(8_000), Nano(20_000))]);
-        let after = departures.paid_at().unwrap_or(before) + Duration::from_millis(1);
-        let on_its_way = |balance, list| Holdings::of(balance, &list, &departures).on_its_way_nano;
-        assert_eq!(on_its_way(Some((Nano(1), after)), list(14_000)), 8_000);
-        assert_eq!(on_its_way(Some((Nano(1), after)), list(20_000)), 0, "it has arrived");
-        let early = before.checked_sub(Duration::from_millis(1)).unwrap_or(before);
-        assert_eq!(on_its_way(Some((Nano(1), early)), list(14_000)), 0, "it is in the balance");
-        assert_eq!(on_its_way(None, list(14_000)), 0);
     }
 }

@@ -4,7 +4,7 @@
 //! everything else that wants to be asked. However many pages are read, and however many readers go away again, the looks at
 //! channels stay as they are. What the last look at a channel has shown is taken from there.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -15,15 +15,13 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::driver::ledger::{Sight, Sights};
-use crate::ledger::{ChannelAccount, ChannelLife, Departures, Ledger, LedgerError};
-use crate::status::channels::{self, ChannelList, ChannelView, WALLET_TRANSACTIONS_MAX};
+use crate::ledger::{ChannelAccount, Departures, Ledger, LedgerError, Past, WalletView};
+use crate::status::channels::{self, ChannelList, ChannelView};
 use crate::status::{ChannelPhase, ChannelStatus, Direction, OwedStatus};
 
 /// How long a value is shown before it is fetched anew, where the ledger does not count requests; twice [`PAUSES`] where it
 /// does.
 const FRESH: Duration = Duration::from_secs(1);
-/// The same for the fees of channels that no list has any more: several requests, and they change only with the list.
-const OTHERS_FRESH: Duration = Duration::from_secs(10);
 /// How long a page waits for a value that is not fresh before it shows the one it has.
 pub(crate) const PAGE_PATIENCE: Duration = Duration::from_secs(3);
 /// How long the ledger may take for one value.
@@ -32,39 +30,35 @@ const FETCH_WAIT: Duration = Duration::from_secs(20);
 const PAUSES: u32 = 8;
 /// The least pause after each value.
 const PAUSE_MIN: Duration = Duration::from_millis(20);
-/// Values that are kept: the wallet's, and the fees of as many channels.
+/// Values that are kept: the wallet's, and the past of as many channels.
 const VALUES_MAX: usize = 8_192;
 
 /// What can be fetched.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Item {
-    Balance(Address),
-    /// The fees of the wallet's newest transactions.
-    WalletFees(Address),
+    /// What a wallet holds, and what has led to it.
+    Wallet(Address),
     /// What the ledger has of a channel, where no look has shown it lately enough.
     Channel(ChannelId),
-    /// What a channel's account has paid.
-    Life(ChannelId),
-    /// The fees of the wallet's channels but for these: another list is another value, so that none is counted twice or not at
-    /// all while one leaves it.
-    FeesOfOthers(BTreeSet<ChannelId>),
+    /// What a channel's account has done.
+    Past(ChannelId),
 }
 
 /// What was fetched.
 #[derive(Debug, Clone)]
 enum Told {
-    Coins(Nano),
+    Wallet(WalletView),
     Channel(Option<Box<ChannelAccount>>),
-    Life(ChannelLife),
+    Past(Past),
 }
 
 impl Told {
-    fn coins(self) -> Option<Nano> {
-        if let Self::Coins(nano) = self { Some(nano) } else { None }
+    fn wallet(self) -> Option<WalletView> {
+        if let Self::Wallet(wallet) = self { Some(wallet) } else { None }
     }
 
-    fn life(self) -> Option<ChannelLife> {
-        if let Self::Life(life) = self { Some(life) } else { None }
+    fn past(self) -> Option<Past> {
+        if let Self::Past(past) = self { Some(past) } else { None }
     }
 }
 
@@ -88,17 +82,18 @@ struct Values {
 
 impl Values {
     /// Takes what the ledger answered to a question that was asked at `at`, or that it did not.
-    fn take(&mut self, item: &Item, answer: Option<Option<Told>>, at: Instant) {
+    fn take(&mut self, item: &Item, answer: Option<Told>, at: Instant) {
         // What was wished for meanwhile wants a value of its own: coins have moved.
         let wish = |value: &&mut Value| value.wished.is_none_or(|wished| wished <= at);
         let Some(value) = self.items.get_mut(item).filter(wish) else { return };
         value.wished = None;
         let Some(told) = answer else { return };
-        let coins = |told: &Option<Told>| told.clone().and_then(Told::coins);
-        if matches!(item, Item::Balance(_)) && value.told.is_some() && coins(&value.told) != coins(&told) {
+        if let (Some(Told::Wallet(before)), Told::Wallet(now)) = (&value.told, &told)
+            && before.balance != now.balance
+        {
             self.moved_at = Some(at);
         }
-        (value.told, value.at) = (told, Some(at));
+        (value.told, value.at) = (Some(told), Some(at));
     }
 }
 
@@ -129,12 +124,11 @@ impl Pages {
     /// Returns the coins of an account, and how long ago that was so.
     pub(crate) async fn balance(&self, address: Address, within: Duration) -> Option<(Nano, Duration)> {
         let moved = self.moved_at();
-        let (told, ago) = self.shown(&[(Item::Balance(address), moved)], within).await.pop().flatten()?;
-        Some((told.coins()?, ago))
+        let (told, ago) = self.shown(&[(Item::Wallet(address), moved)], within).await.pop().flatten()?;
+        Some((told.wallet()?.balance, ago))
     }
 
-    /// Returns a list of channels as the last look at each has shown them, with their fees and
-    /// those of the wallet.
+    /// Returns a list of channels as the last look at each has shown them, with what the wallet holds and with all fees.
     pub(crate) async fn channels(
         &self,
         node_id: String,
@@ -144,48 +138,71 @@ impl Pages {
         within: Duration,
     ) -> ChannelList {
         let moved_at = lock(&self.values).moved_at;
-        let mut views = Vec::new();
-        let (mut items, mut looks) = (Vec::new(), Vec::new());
-        let mut listed = BTreeSet::new();
-        for channel in channels {
-            let account = channels::account(&channel.account);
-            let sight = account.and_then(|account| self.sights.get(&account));
-            let mut view = ChannelView::from(channel);
+        let mut list = ChannelList::new(node_id, channels.into_iter().map(ChannelView::from).collect(), owed);
+        // The wallet first: what it names is looked up as well.
+        let mut items: Vec<_> =
+            wallet.map(|address| (Item::Wallet(address), self.moved_at())).into_iter().collect();
+        let (first, mut looks, mut pasts) = (items.len(), Vec::new(), BTreeMap::new());
+        for (index, view) in list.channels.iter_mut().enumerate() {
+            let Some(account) = channels::account(&view.channel.account) else { continue };
+            let sight = self.sights.get(&account);
             if let Some(sight) = &sight {
                 view.show(sight.state.as_ref(), sight.at.elapsed());
             }
-            listed.extend(account);
-            let account = account.unwrap_or(ChannelId([0; 32]));
-            if is_behind(&view, sight.as_ref(), moved_at) {
-                looks.push((views.len(), Item::Channel(account), moved_at));
+            if is_behind(view, sight.as_ref(), moved_at) {
+                looks.push((index, account));
+                items.push((Item::Channel(account), moved_at));
             }
-            views.push(view);
-            items.push((Item::Life(account), sight.map(|sight| sight.since)));
+            pasts.insert(account, sight.map(|sight| sight.since));
         }
-        let looked: Vec<_> = looks.iter().map(|(_, item, since)| (item.clone(), *since)).collect();
-        for ((index, ..), told) in looks.iter().zip(self.shown(&looked, within).await) {
-            let view = views.get_mut(*index);
+        let mut told = self.shown(&items, within).await.into_iter();
+        let wallet = told.by_ref().take(first).flatten().next();
+        for ((index, account), told) in looks.into_iter().zip(told) {
+            let view = list.channels.get_mut(index);
             if let (Some(view), Some((Told::Channel(state), ago))) = (view, told)
                 && view.seen_ago_s.is_none_or(|seen_ago_s| ago.as_secs() <= seen_ago_s)
             {
                 view.show(state.as_deref(), ago);
+                pasts.insert(account, Instant::now().checked_sub(ago));
             }
         }
+        list.balance_ago_s = wallet.as_ref().map(|(_, ago)| ago.as_secs());
+        let wallet = wallet.and_then(|(told, _)| told.wallet());
+        let paid_into = wallet.iter().filter_map(|wallet| wallet.past.as_ref()).flat_map(Past::paid_into);
         let moved = self.moved_at();
-        items.extend(wallet.map(|address| (Item::WalletFees(address), moved)));
-        items.extend(wallet.map(|_| (Item::FeesOfOthers(listed), moved)));
-        let mut told = self.shown(&items, within).await.into_iter().map(|told| told.map(|(told, _)| told));
-        for (view, told) in views.iter_mut().zip(&mut told) {
-            view.lived(told.and_then(Told::life));
+        for account in paid_into {
+            pasts.entry(account).or_insert(moved);
         }
-        let mut coins = told.map(|told| told.and_then(Told::coins).map(|Nano(nano)| nano));
-        ChannelList {
-            node_id,
-            channels: views,
-            owed,
-            wallet_fees_nano: coins.next().flatten(),
-            other_fees_nano: coins.next().flatten(),
+        let pasts = self.pasts(pasts, wallet.as_ref(), within).await;
+        list.account_for(wallet.as_ref(), pasts);
+        list
+    }
+
+    /// Returns what these channels' accounts have done, each from after the time that stands with it.
+    async fn pasts(
+        &self,
+        accounts: BTreeMap<ChannelId, Option<Instant>>,
+        wallet: Option<&WalletView>,
+        within: Duration,
+    ) -> BTreeMap<ChannelId, Past> {
+        let mut pasts = BTreeMap::new();
+        let mut items = Vec::new();
+        for (account, since) in accounts {
+            let item = Item::Past(account);
+            let known = lock(&self.values).items.get(&item).and_then(|value| value.told.clone()?.past());
+            // A channel that is closed, and whose coins have come back, is not looked up again.
+            match known.filter(|past| wallet.is_some_and(|wallet| wallet.is_done_with(account, past))) {
+                Some(past) => _ = pasts.insert(account, past),
+                None => items.push((item, since)),
+            }
         }
+        let told = self.shown(&items, within).await;
+        for ((item, _), told) in items.into_iter().zip(told) {
+            if let (Item::Past(account), Some(past)) = (item, told.and_then(|(told, _)| told.past())) {
+                pasts.insert(account, past);
+            }
+        }
+        pasts
     }
 
     /// Returns whether a value of this age came when it was last wished for: an older one is shown where the ledger does not answer.
@@ -240,17 +257,10 @@ impl Pages {
             if values.len() >= VALUES_MAX && !values.contains_key(item) {
                 values.clear();
             }
-            if matches!(item, Item::FeesOfOthers(_)) {
-                // Those of earlier lists are nobody's wish any more.
-                values.retain(|other, _| other == item || !matches!(other, Item::FeesOfOthers(_)));
-            }
             let value = values.entry(item.clone()).or_default();
-            let life = match item {
-                Item::Balance(_) | Item::WalletFees(_) | Item::Channel(_) | Item::Life(_) => self.fresh,
-                Item::FeesOfOthers(_) => self.fresh.max(OTHERS_FRESH),
-            };
-            let fresh =
-                value.at.is_some_and(|at| at.elapsed() < life && since.is_none_or(|since| since < at));
+            let is_new_enough =
+                |at: Instant| at.elapsed() < self.fresh && since.is_none_or(|since| since < at);
+            let fresh = value.at.is_some_and(is_new_enough);
             if !fresh {
                 missing += 1;
                 new |= value.wished.is_none();
@@ -310,27 +320,19 @@ async fn fetch(
     }
 }
 
-/// Returns the balance before fees, and what was never fetched before what is old.
+/// Returns the wallet before all else, and what was never fetched before what is old.
 fn next_wish(values: &Mutex<Values>) -> Option<Item> {
     let values = lock(values);
     let wished = values.items.iter().filter(|(_, value)| value.wished.is_some());
-    let order = |(item, value): &(&Item, &Value)| (!matches!(item, Item::Balance(_)), value.at);
+    let order = |(item, value): &(&Item, &Value)| (!matches!(item, Item::Wallet(_)), value.at);
     wished.min_by_key(order).map(|(item, _)| item.clone())
 }
 
-/// Returns a value; nothing where the ledger answers and does not know it.
-async fn one(ledger: &Ledger, item: &Item) -> Result<Option<Told>, LedgerError> {
+/// Returns a value.
+async fn one(ledger: &Ledger, item: &Item) -> Result<Told, LedgerError> {
     match item {
-        Item::Balance(address) => Ok(Some(Told::Coins(ledger.balance(*address).await?))),
-        Item::WalletFees(address) => {
-            Ok(Some(Told::Coins(ledger.fees_paid(*address, WALLET_TRANSACTIONS_MAX).await?)))
-        }
-        Item::Channel(account) => {
-            Ok(Some(Told::Channel(ledger.channel(account.address()).await?.map(Box::new))))
-        }
-        Item::Life(account) => Ok(ledger.life(*account).await?.map(Told::Life)),
-        Item::FeesOfOthers(listed) => {
-            Ok(ledger.fees_of_others(listed, WALLET_TRANSACTIONS_MAX).await?.map(Told::Coins))
-        }
+        Item::Wallet(address) => Ok(Told::Wallet(ledger.wallet_view(*address).await?)),
+        Item::Channel(account) => Ok(Told::Channel(ledger.channel(account.address()).await?.map(Box::new))),
+        Item::Past(account) => Ok(Told::Past(ledger.past(*account).await?)),
     }
 }

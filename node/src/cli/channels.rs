@@ -348,13 +348,8 @@ mod tests {
             channel(Direction::Paying, ChannelPhase::Open),
             channel(Direction::Earning, ChannelPhase::Closing),
         ];
-        let list = ChannelList {
-            node_id: "id".into(),
-            channels,
-            owed: vec![OwedStatus { peer: "c7".repeat(32), owed_nano: 91_040 }],
-            wallet_fees_nano: None,
-            other_fees_nano: None,
-        };
+        let owed = vec![OwedStatus { peer: "c7".repeat(32), owed_nano: 91_040 }];
+        let list = ChannelList::new("id".into(), channels, owed);
         let text = text(&list, &CoinName::default());
         let widest = text.lines().map(|line| line.chars().count()).max();
         assert!(widest.is_some_and(|widest| widest <= 100), "{text}");

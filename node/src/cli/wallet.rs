@@ -74,6 +74,8 @@ struct WalletReport {
     balance_ago_s: Option<u64>,
     /// Whether it answers.
     ledger_answers: bool,
+    /// Coins between wallet and channels; nothing while the ledger does not tell.
+    on_its_way_nano: Option<u64>,
     /// What this node's deposits hold; nothing while the ledger does not answer.
     locked_nano: Option<u64>,
     /// What the accounts of these channels hold beside, for their closes.
@@ -116,26 +118,24 @@ impl WalletArgs {
 }
 
 async fn show(home: &Path, config: &NodeConfig, printer: Printer) -> Result<(), NodeError> {
-    let (address, (balance, ago_s, answers), ledger) = match reach::running(home).await {
+    let (address, is_silent, ledger) = match reach::running(home).await {
         Ok(node) => {
             let told = node.status.ledger;
             let address = parse_address(&told.wallet)
                 .ok_or_else(|| NodeError::Bug("the node names a wallet that is no address".into()))?;
-            (address, (told.balance_nano, told.balance_ago_s, !told.silent), told.url)
+            (address, told.silent, told.url)
         }
         Err(NodeError::NotRunning { .. }) => {
             let keys = Keys::load(home)?;
             let wallet = Wallet::from_words(&keys.wallet, config.ledger.network.id())?;
             let address = wallet.address();
-            let balance = match reach_ledger(&config.ledger, Some(wallet)).await {
-                Ok(ledger) => ledger.balance(address).await.ok().map(|balance| balance.0),
-                // Coins of another network are no answer.
-                Err(error @ NodeError::Ledger(LedgerError::Chain(ChainError::OtherNetwork { .. }))) => {
-                    return Err(error);
-                }
-                Err(_) => None,
-            };
-            (address, (balance, balance.map(|_| 0), balance.is_some()), config.ledger.url.clone())
+            // Coins of another network are no answer.
+            if let Err(error @ NodeError::Ledger(LedgerError::Chain(ChainError::OtherNetwork { .. }))) =
+                reach_ledger(&config.ledger, Some(wallet)).await
+            {
+                return Err(error);
+            }
+            (address, false, config.ledger.url.clone())
         }
         Err(error) => return Err(error),
     };
@@ -148,9 +148,10 @@ async fn show(home: &Path, config: &NodeConfig, printer: Printer) -> Result<(), 
     let shown = WalletReport {
         address: address.to_string(),
         friendly: friendly(address, test_network),
-        balance_nano: balance,
-        balance_ago_s: ago_s,
-        ledger_answers: answers,
+        balance_nano: list.balance_nano,
+        balance_ago_s: list.balance_ago_s,
+        ledger_answers: list.balance_nano.is_some() && !is_silent,
+        on_its_way_nano: list.on_its_way_nano,
         locked_nano: list.locked().map(|Nano(nano)| nano),
         reserve_nano: list.reserved().map(|Nano(nano)| nano),
         locked_in: paying().count(),
@@ -162,7 +163,7 @@ async fn show(home: &Path, config: &NodeConfig, printer: Printer) -> Result<(), 
         ledger,
     };
     printer.data(&shown, || {
-        let balance = status::balance(balance, ago_s, !answers, &shown.coin);
+        let balance = status::balance(list.balance_nano, list.balance_ago_s, !shown.ledger_answers, &shown.coin);
         let locked = match shown.locked_in {
             0 => "nothing: there is no channel that this node pays on".into(),
             count => format!(
@@ -178,10 +179,14 @@ async fn show(home: &Path, config: &NodeConfig, printer: Printer) -> Result<(), 
                 shown.locked_for_s_max
             ),
         };
+        let on_its_way = match shown.on_its_way_nano {
+            None | Some(0) => String::new(),
+            Some(nano) => format!("\n         {} on its way between wallet and channels", shown.coin.amount(Nano(nano))),
+        };
         let owed = status::owed_lines(&shown.owed, &shown.coin, 9);
         let owed = owed.map_or_else(String::new, |owed| format!("\n{owed}"));
         format!(
-            "address  {}\n         {}\nbalance  {balance}\nlocked   {locked}{}{owed}\nfees     so far {}\nledger   {}",
+            "address  {}\n         {}\nbalance  {balance}\nlocked   {locked}{}{on_its_way}{owed}\nfees     so far {}\nledger   {}",
             shown.friendly,
             shown.address,
             channels::age(&list),

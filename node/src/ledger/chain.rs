@@ -10,7 +10,8 @@ use futures::future::BoxFuture;
 use tycho_types::boc::Boc;
 use tycho_types::cell::{Cell, CellBuilder, HashBytes};
 use tycho_types::models::{
-    ComputePhase, IntAddr, Message as RawMessage, MsgInfo, StdAddr, Transaction as RawTransaction, TxInfo,
+    AccountStatus, ComputePhase, IntAddr, Message as RawMessage, MsgInfo, StdAddr,
+    Transaction as RawTransaction, TxInfo,
 };
 
 pub use super::chain_error::ChainError;
@@ -112,6 +113,8 @@ pub struct Transaction {
     pub exit_code: Option<i32>,
     /// Whether its effects were undone.
     pub aborted: bool,
+    /// Whether a contract was there after it.
+    pub stands: bool,
 }
 
 /// A message.
@@ -173,6 +176,7 @@ impl Transaction {
             outgoing,
             exit_code,
             aborted: info.aborted,
+            stands: raw.end_status == AccountStatus::Active,
         })
     }
 }

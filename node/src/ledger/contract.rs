@@ -155,6 +155,8 @@ pub struct ChannelAccount {
     pub settled: Nano,
     /// Coins on the account.
     pub balance: Nano,
+    /// Logical time of its newest transaction.
+    pub last_lt: u64,
     /// Unix time of the block that this was read from.
     pub chain_time_s: u32,
 }
@@ -200,6 +202,7 @@ impl ChannelAccount {
             deposit,
             settled,
             balance: account.balance,
+            last_lt: account.last_lt,
             chain_time_s: account.chain_time_s,
         })
     }

@@ -53,7 +53,7 @@ impl Ledger {
         let surplus = self.prices().await.open_surplus();
         let mut messages = Vec::new();
         let mut spent = Nano::ZERO;
-        let (mut before, mut deposits) = (Vec::new(), Vec::new());
+        let mut before = Vec::new();
         for (terms, deposit) in channels {
             let account = terms.account();
             let (raw, state) = self.look(account).await?;
@@ -66,12 +66,11 @@ impl Ledger {
             }
             let value = deposit.saturating_plus(surplus);
             spent = spent.saturating_plus(value);
-            deposits.push((account, value, *deposit));
             let message = ChannelMessage::TopUp { amount: *deposit };
             messages.push(message.internal(account, value, Some(terms)));
         }
         if !messages.is_empty() {
-            self.transfer_to(&mut turn, OPERATION, &messages, spent, &deposits).await?;
+            self.transfer(&mut turn, OPERATION, &messages, spent).await?;
         }
         drop(turn);
         let mut opened = Vec::new();
@@ -99,7 +98,7 @@ impl Ledger {
         let value = amount.saturating_plus(self.prices().await.top_up_surplus());
         let message = ChannelMessage::TopUp { amount }.internal(account, value, None);
         let deposit = before.deposit.saturating_plus(amount);
-        self.transfer_to(&mut turn, OPERATION, &[message], value, &[(account, value, deposit)]).await?;
+        self.transfer(&mut turn, OPERATION, &[message], value).await?;
         drop(turn);
         let added = |state: Option<&ChannelAccount>| {
             state.is_some_and(|state| state.epoch == before.epoch && state.deposit >= deposit)
@@ -118,7 +117,7 @@ impl Ledger {
     ) -> Result<Option<ChannelAccount>, LedgerError> {
         let reached = self.reach(operation, account, SentMessage::ByWallet { since_lt }, done).await;
         if matches!(reached, Err(LedgerError::Refused { .. })) {
-            self.departures.refused(&account);
+            self.departures.moved();
         }
         reached
     }

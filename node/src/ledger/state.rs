@@ -36,7 +36,7 @@ pub struct Ledger {
     /// fate is open.
     pub(super) transfers: Arc<tokio::sync::Mutex<Option<Transfer>>>,
     pub(super) transfer_life: Duration,
-    /// What has left the wallet and may be in no channel yet.
+    /// Whether coins may be leaving the wallet, and when they last did.
     pub(super) departures: Departures,
     /// What the network charged when it was last asked, and until when that counts.
     pub(super) prices: Arc<tokio::sync::Mutex<Option<(Instant, Prices)>>>,
@@ -123,7 +123,7 @@ impl Ledger {
         self.wallet.as_deref().map(Wallet::address)
     }
 
-    /// Returns what has left the wallet and may be in no channel yet.
+    /// Returns whether coins may be leaving the wallet, and when they last did.
     pub(crate) fn departures(&self) -> &Departures {
         &self.departures
     }
@@ -173,14 +173,6 @@ impl Ledger {
         limit: usize,
     ) -> Result<Vec<Transaction>, LedgerError> {
         Ok(self.chain.transactions(address, limit).await?)
-    }
-
-    /// Returns what an account paid to the network in its newest `limit` transactions.
-    ///
-    /// # Errors
-    /// [`LedgerError::Chain`].
-    pub async fn fees_paid(&self, address: Address, limit: usize) -> Result<Nano, LedgerError> {
-        Ok(self.transactions(address, limit).await?.iter().map(|transaction| transaction.fee).sum())
     }
 
     /// Returns what the network charges. Where nobody tells, what it charged last, or twice the

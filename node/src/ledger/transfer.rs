@@ -67,21 +67,6 @@ impl Ledger {
         messages: &[Cell],
         spent: Nano,
     ) -> Result<(), LedgerError> {
-        self.transfer_to(turn, operation, messages, spent, &[]).await
-    }
-
-    /// Does the same with deposits: for each the channel, the coins that go there, and the deposit that shows that they are there.
-    ///
-    /// # Errors
-    /// As [`Self::transfer`].
-    pub(super) async fn transfer_to(
-        &self,
-        turn: &mut Turn<'_>,
-        operation: &'static str,
-        messages: &[Cell],
-        spent: Nano,
-        deposits: &[(Address, Nano, Nano)],
-    ) -> Result<(), LedgerError> {
         let wallet = self.wallet_for(operation)?;
         let before = self.acting.account(wallet.address()).await?;
         let fees = self.transfer_fee_max(messages.len()).await;
@@ -96,7 +81,7 @@ impl Ledger {
         let sending = self.departures.send();
         let fate = self.follow(&transfer).await;
         if fate.is_ok() {
-            sending.sent(deposits);
+            sending.sent();
         }
         if !matches!(fate, Err(LedgerError::Unknown { .. })) {
             **turn = None;

@@ -1,6 +1,6 @@
 //! The operator's view of channels: what the node or its store knows of each, completed from the ledger.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bombyx_protocol::ChannelId;
@@ -12,15 +12,13 @@ use bombyx_protocol::channel::record::Record;
 use bombyx_protocol::ident::NodeId;
 use futures::stream::{self, StreamExt as _};
 use serde::{Deserialize, Serialize};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use super::{ChannelPhase, ChannelStatus, Direction, OwedStatus};
-use crate::ledger::{ChannelAccount, ChannelLife, CoinName, Ledger};
+use crate::ledger::{ChannelAccount, CoinName, Ledger, Past};
 
 /// Channels that are looked up side by side.
 const LOOKS_AT_A_TIME: usize = 4;
-/// The wallet's transactions whose fees are added up.
-pub(crate) const WALLET_TRANSACTIONS_MAX: usize = 100;
 
 /// Why a channel cannot be acted on.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -72,10 +70,14 @@ pub struct ChannelView {
     pub locked_until_s: Option<u32>,
     /// The seconds until then, on the ledger's clock.
     pub locked_for_s: Option<u32>,
-    /// Fees that the channel's account has paid to the network, in nano; nothing while the ledger does not answer.
+    /// Fees that the channel has cost its client, in nano; nothing while the ledger does not answer. What a claim costs is not among
+    /// them: it comes out of what the provider is paid.
     pub fees_nano: Option<u64>,
     /// How many seconds ago the ledger has shown this.
     pub seen_ago_s: Option<u64>,
+    /// The logical time of its account's newest transaction then.
+    #[serde(skip)]
+    pub last_lt: Option<u64>,
 }
 
 /// Every channel of a node, as its admin page tells it.
@@ -88,8 +90,15 @@ pub struct ChannelList {
     /// What was served before the wallet held enough for a channel, by provider. (`CH-56`)
     #[serde(default)]
     pub owed: Vec<OwedStatus>,
-    /// Fees of the wallet's newest transactions, in nano, at most `WALLET_TRANSACTIONS_MAX`; nothing while the ledger
-    /// does not answer.
+    /// Coins in the wallet, in nano; nothing while the ledger does not answer. What has come back from a channel that is still shown
+    /// with it, since it was looked at before, is not in it yet.
+    pub balance_nano: Option<u64>,
+    /// How many seconds ago the ledger has said so.
+    pub balance_ago_s: Option<u64>,
+    /// Coins between the wallet and its channels, in either direction, in nano: those that have left the one and are not seen in the
+    /// other, and so are in none of the other amounts; nothing while the ledger does not tell what was sent.
+    pub on_its_way_nano: Option<u64>,
+    /// Fees of the wallet's newest transactions, in nano, at most 100; nothing while the ledger does not answer.
     pub wallet_fees_nano: Option<u64>,
     /// Fees of the channels that those transactions paid into and that are not in this list any more, in nano; nothing while the
     /// ledger does not answer, or where it tells no history of one of them.
@@ -97,6 +106,20 @@ pub struct ChannelList {
 }
 
 impl ChannelList {
+    /// Returns channels of which nothing is known but what the node knows.
+    pub(crate) fn new(node_id: String, channels: Vec<ChannelView>, owed: Vec<OwedStatus>) -> Self {
+        Self {
+            node_id,
+            channels,
+            owed,
+            balance_nano: None,
+            balance_ago_s: None,
+            on_its_way_nano: None,
+            wallet_fees_nano: None,
+            other_fees_nano: None,
+        }
+    }
+
     /// Returns what a store's records say of the node's channels, with what the ledger, if there is one, says of them and of the
     /// wallet `within` this time.
     pub(crate) async fn of(
@@ -105,26 +128,27 @@ impl ChannelList {
         ledger: Option<&Ledger>,
         within: Duration,
     ) -> Self {
-        let node_id = node_id.to_string();
-        let (channels, owed) = (recorded(records), recorded_owed(records));
-        let Some(ledger) = ledger else {
-            let channels = channels.into_iter().map(ChannelView::from).collect();
-            return Self { node_id, channels, owed, wallet_fees_nano: None, other_fees_nano: None };
-        };
+        let channels = recorded(records).into_iter().map(ChannelView::from).collect();
+        let mut list = Self::new(node_id.to_string(), channels, recorded_owed(records));
+        let Some(ledger) = ledger else { return list };
+        let end = Instant::now() + within;
         let wallet = async {
             let address = ledger.wallet_address()?;
-            let fees = timeout(within, ledger.fees_paid(address, WALLET_TRANSACTIONS_MAX)).await.ok()?;
-            fees.ok().map(|Nano(nano)| nano)
+            timeout_at(end, ledger.wallet_view(address)).await.ok()?.ok()
         };
-        let listed: BTreeSet<ChannelId> =
-            channels.iter().filter_map(|channel| account(&channel.account)).collect();
-        let others = async {
-            let fees = timeout(within, ledger.fees_of_others(&listed, WALLET_TRANSACTIONS_MAX)).await.ok()?;
-            fees.ok().flatten().map(|Nano(nano)| nano)
-        };
-        let (channels, wallet_fees_nano, other_fees_nano) =
-            tokio::join!(looked_up(ledger, channels, within), wallet, others);
-        Self { node_id, channels, owed, wallet_fees_nano, other_fees_nano }
+        let looks = list.channels.iter_mut().map(|view| view.look_up(ledger, end));
+        let looks = stream::iter(looks).buffered(LOOKS_AT_A_TIME).collect::<Vec<_>>();
+        let (wallet, pasts) = tokio::join!(wallet, looks);
+        let mut pasts: BTreeMap<ChannelId, Past> = pasts.into_iter().flatten().collect();
+        let paid_into = wallet.iter().filter_map(|wallet| wallet.past.as_ref()).flat_map(Past::paid_into);
+        let others = paid_into.filter(|account| !pasts.contains_key(account));
+        let look =
+            |account| async move { Some((account, timeout_at(end, ledger.past(account)).await.ok()?.ok()?)) };
+        let others: Vec<_> = stream::iter(others).map(look).buffered(LOOKS_AT_A_TIME).collect().await;
+        pasts.extend(others.into_iter().flatten());
+        list.balance_ago_s = wallet.as_ref().map(|_| 0);
+        list.account_for(wallet.as_ref(), pasts);
+        list
     }
 
     /// Returns what this node's own deposits still hold; nothing while the ledger has not said so
@@ -151,14 +175,17 @@ impl ChannelList {
     /// on are its client's.
     #[must_use]
     pub fn channel_fees(&self) -> Option<Nano> {
-        let listed: Option<Nano> = self.holding().map(|view| view.fees_nano.map(Nano)).sum();
+        let listed: Option<Nano> = self.paying().map(|view| view.fees_nano.map(Nano)).sum();
         Some(listed?.saturating_plus(Nano(self.other_fees_nano?)))
     }
 
     /// Returns the channels that this node pays on and that the ledger may have, or has had.
     fn holding(&self) -> impl Iterator<Item = &ChannelView> {
-        let paying = self.channels.iter().filter(|view| view.channel.direction == Direction::Paying);
-        paying.filter(|view| view.is_there())
+        self.paying().filter(|view| view.is_there())
+    }
+
+    fn paying(&self) -> impl Iterator<Item = &ChannelView> {
+        self.channels.iter().filter(|view| view.channel.direction == Direction::Paying)
     }
 
     /// Returns the fees of channels and wallet together; nothing while the ledger has not said so of one of them.
@@ -191,18 +218,6 @@ fn recorded(records: &[Record]) -> Vec<ChannelStatus> {
     records.iter().filter_map(status).collect()
 }
 
-/// Looks every channel up on the ledger. What it does not answer `within` this time stays unknown.
-async fn looked_up(ledger: &Ledger, channels: Vec<ChannelStatus>, within: Duration) -> Vec<ChannelView> {
-    let end = Instant::now() + within;
-    let look = |channel: ChannelStatus| async move {
-        let mut view = ChannelView::from(channel);
-        // An unanswered look leaves the view as it was.
-        let _ = timeout_at(end, view.look_up(ledger)).await;
-        view
-    };
-    stream::iter(channels).map(look).buffered(LOOKS_AT_A_TIME).collect().await
-}
-
 impl From<ChannelStatus> for ChannelView {
     /// Without what only the ledger knows.
     fn from(channel: ChannelStatus) -> Self {
@@ -215,36 +230,40 @@ impl From<ChannelStatus> for ChannelView {
             locked_for_s: None,
             fees_nano: None,
             seen_ago_s: None,
+            last_lt: None,
         }
     }
 }
 
 impl ChannelView {
     /// Returns whether the ledger may have the channel: one that is being opened, and that it has shown not to be there, holds
-    /// nothing and has cost nothing.
+    /// nothing.
     const fn is_there(&self) -> bool {
         !matches!(self.channel.state, ChannelPhase::Opening) || self.seen_ago_s.is_none()
     }
 
-    async fn look_up(&mut self, ledger: &Ledger) {
-        let Some(account) = account(&self.channel.account) else { return };
-        let Ok(seen) = ledger.channel(account.address()).await else { return };
+    /// Looks it up on the ledger, and returns its past. What that does not answer until `end` stays unknown.
+    async fn look_up(&mut self, ledger: &Ledger, end: Instant) -> Option<(ChannelId, Past)> {
+        let account = account(&self.channel.account)?;
+        let seen = timeout_at(end, ledger.channel(account.address())).await.ok()?.ok()?;
         self.show(seen.as_ref(), Duration::ZERO);
-        self.lived(ledger.life(account).await.ok().flatten());
+        Some((account, timeout_at(end, ledger.past(account)).await.ok()?.ok()?))
     }
 
-    /// Completes it from the history of its account. Of one that is closed, that alone tells what was paid out.
-    pub(crate) fn lived(&mut self, life: Option<ChannelLife>) {
-        self.fees_nano = life.map(|life| life.fees.0);
+    /// Completes it from what its account has done until then. Of one that is closed, that alone tells what was paid out.
+    pub(crate) fn lived(&mut self, past: Option<&Past>) {
+        self.fees_nano = past.map(|past| past.fees().0);
         if self.channel.state == ChannelPhase::Closed {
-            self.settled_nano = life.map(|life| life.settled.0);
+            self.settled_nano = past.map(|past| past.settled().0);
         }
     }
 
     /// Completes it from what the ledger showed so long ago.
     pub(crate) fn show(&mut self, seen: Option<&ChannelAccount>, ago: Duration) {
         self.seen_ago_s = Some(ago.as_secs());
-        match seen.filter(|state| state.epoch != 0) {
+        let seen = seen.filter(|state| state.epoch != 0);
+        self.last_lt = seen.map(|state| state.last_lt);
+        match seen {
             Some(state) => {
                 self.settled_nano = Some(state.settled.0);
                 let locked = state.deposit.saturating_minus(state.settled);

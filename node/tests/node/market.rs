@@ -187,7 +187,8 @@ async fn an_embedding_is_matched_served_paid_and_settled_with_balances_that_add_
                 (ledger.balance(earner).await.unwrap(), ledger.balance(wallet).await.unwrap());
             let mut fees = Nano::ZERO;
             for party in [wallet, earner, account] {
-                fees = fees.saturating_plus(ledger.fees_paid(party, 50).await.unwrap());
+                let history = ledger.transactions(party, 50).await.unwrap();
+                fees = history.iter().fold(fees, |sum, one| sum.saturating_plus(one.fee));
             }
             if earned >= least && earned.0 + kept.0 + fees.0 == given.0 {
                 return earned;

@@ -31,7 +31,11 @@ pub(crate) struct Ledger {
 
 impl Ledger {
     pub(crate) async fn start() -> Self {
-        let chain = Devnet::new().unwrap();
+        Self::serving(Devnet::new().unwrap()).await
+    }
+
+    /// Serves a devnet.
+    pub(crate) async fn serving(chain: Devnet) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(devnet::http::serve(chain.clone(), listener, std::future::pending()));

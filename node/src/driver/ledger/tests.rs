@@ -37,6 +37,7 @@ async fn a_provider_is_told_of_a_deposit_by_the_second_look_that_shows_it() {
         deposit: Nano(deposit),
         settled: Nano(settled),
         balance: Nano(deposit),
+        last_lt: 7,
         chain_time_s: 1,
     };
     let chain: Arc<dyn Chain> = Arc::new(Devnet::new().unwrap());

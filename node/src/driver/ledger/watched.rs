@@ -73,7 +73,8 @@ impl Sights {
     pub(super) fn set(&self, account: ChannelId, state: SeenState) {
         let (mut shown, at) = (self.shown(), Instant::now());
         let known = shown.channels.get(&account);
-        let same = known.filter(|known| known.state.as_ref().map(essence) == state.as_ref().map(essence));
+        let lt = |state: &SeenState| state.as_ref().map(|state| state.last_lt);
+        let same = known.filter(|known| lt(&known.state) == lt(&state));
         let since = same.map_or(at, |known| known.since);
         shown.channels.insert(account, Sight { state, at, since });
     }
