@@ -1,14 +1,17 @@
 //! What a node holds: coins in its wallet, coins in its channels, and what the ledger took.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bombyx_protocol::amount::Nano;
+use bombyx_protocol::channel::terms::Address;
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 
 use super::handle::NodeHandle;
 use crate::error::NodeError;
-use crate::ledger::CoinName;
+use crate::ledger::{CoinName, Past};
+use crate::status::books::fees_between;
 use crate::status::channels::ChannelList;
 use crate::status::{self, ChannelPhase, Direction};
 
@@ -42,6 +45,9 @@ pub(crate) struct Holdings {
     pub locked_for_s_max: u32,
     /// Fees so far, of the wallet and of all channels, in nano.
     pub fees_nano: Option<u64>,
+    /// What has led to them.
+    #[serde(skip)]
+    pasts: BTreeMap<Address, Past>,
 }
 
 impl Holdings {
@@ -66,16 +72,15 @@ impl Holdings {
             opening: opening.count(),
             locked_for_s_max: frees_in_s.max().unwrap_or(0),
             fees_nano: list.fees().map(|Nano(nano)| nano),
+            pasts: list.pasts.clone(),
         }
     }
 
     /// Returns what the ledger took between two moments; nothing where it does not answer, so that what was last known is old.
     #[must_use]
     pub(crate) fn fees_since(&self, before: &Self) -> Option<u64> {
-        if !self.ledger_answers {
-            return None;
-        }
-        Some(self.fees_nano?.saturating_sub(before.fees_nano?))
+        let is_known = self.ledger_answers && self.fees_nano.is_some() && before.fees_nano.is_some();
+        is_known.then(|| fees_between(&before.pasts, &self.pasts).0)
     }
 
     /// Returns an amount in words; one that is not known is called so.
@@ -83,9 +88,15 @@ impl Holdings {
         nano.map_or_else(|| "unknown".into(), |nano| coin.amount(Nano(nano)))
     }
 
-    /// Returns what an answer of this price took and left, in words.
+    /// Returns what an answer of this price took, with these fees, and left, in words.
     #[must_use]
-    pub(crate) fn bill(before: &Self, after: &Self, price: Nano, coin: &CoinName) -> String {
+    pub(crate) fn bill(
+        before: &Self,
+        after: &Self,
+        price: Nano,
+        fees_nano: Option<u64>,
+        coin: &CoinName,
+    ) -> String {
         let words = |nano| Self::words(nano, coin);
         let until = match after.locked_in {
             0 => String::new(),
@@ -116,7 +127,7 @@ impl Holdings {
         format!(
             "price {}, fees {}; locked {} before, now {}{until}{opening}{on_its_way}; wallet {} before, now {}",
             coin.amount(price),
-            words(after.fees_since(before)),
+            words(fees_nano),
             words(before.locked_nano),
             words(after.locked_nano),
             words(before.balance_nano),
@@ -193,13 +204,13 @@ mod tests {
             ..Holdings::default()
         };
         assert_eq!(
-            Holdings::bill(&before, &after, Nano(17_400), &coin),
+            Holdings::bill(&before, &after, Nano(17_400), Some(2_960_000), &coin),
             "price 0.0000174 TON, fees 0.00296 TON; locked 0 TON before, now 0.017 TON in 1 channel, and \
              0.0118 TON in reserve for its close: both come back, less what is promised and the fees, with the close, which takes \
              3600 s at most; wallet 5 TON before, now 4.98 TON"
         );
         let dark = Holdings { locked_in: 1, locked_for_s_max: 60, ..Holdings::default() };
-        let bill = Holdings::bill(&dark, &dark, Nano(17_400), &coin);
+        let bill = Holdings::bill(&dark, &dark, Nano(17_400), dark.fees_since(&dark), &coin);
         for words in [
             "fees unknown",
             "locked unknown before, now unknown in 1 channel, and unknown in reserve",
@@ -210,7 +221,7 @@ mod tests {
         }
         let under_way =
             Holdings { on_its_way_nano: Some(7_613_520), balance_ago_s: Some(3), ..after.clone() };
-        let bill = Holdings::bill(&after, &under_way, Nano(17_400), &coin);
+        let bill = Holdings::bill(&after, &under_way, Nano(17_400), Some(0), &coin);
         assert!(
             bill.contains(
                 "; on its way between wallet and channels 0 TON before, now 0.00761352 TON; wallet"
@@ -228,7 +239,7 @@ mod tests {
             fees_nano: Some(2_960_000),
             ..Holdings::default()
         };
-        let bill = Holdings::bill(&old, &old, Nano(17_400), &CoinName::default());
+        let bill = Holdings::bill(&old, &old, Nano(17_400), old.fees_since(&old), &CoinName::default());
         assert!(bill.starts_with("price 0.0000174 TON, fees unknown; "), "{bill}");
         assert!(
             bill.ends_with(

@@ -257,7 +257,13 @@ impl Ask {
                     end_line(!printer.json && !self.embed);
                     printer.note(&summary(&report, coin));
                     let price = Nano(report.cost_nano);
-                    printer.note(&Holdings::bill(&report.before, &report.after, price, coin));
+                    printer.note(&Holdings::bill(
+                        &report.before,
+                        &report.after,
+                        price,
+                        report.fees_nano,
+                        coin,
+                    ));
                     if report.unpaid_nano > 0 {
                         printer.note(&unpaid(&report, coin));
                     }

@@ -121,6 +121,12 @@ impl Past {
         self.entries.iter().map(|entry| entry.fee).sum()
     }
 
+    /// Returns the part of these fees that came after what an earlier past of the account tells.
+    pub(crate) fn fees_since(&self, earlier: Option<&Self>) -> Nano {
+        let known = earlier.and_then(|earlier| earlier.entries.first()).map_or(0, |entry| entry.lt);
+        self.entries.iter().filter(|entry| entry.lt > known).map(|entry| entry.fee).sum()
+    }
+
     /// Returns what the account of a channel paid to its provider.
     pub(crate) fn settled(&self) -> Nano {
         self.entries.iter().filter_map(|entry| entry.settled).max().unwrap_or(Nano::ZERO)
@@ -238,4 +244,28 @@ fn cumulative(message: &Message) -> Option<(&'static str, Nano)> {
     };
     let (operation, mut body) = read().ok()?;
     matches!(operation, "payout" | "refund").then(|| Some((operation, load_coins(&mut body).ok()?))).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fees_of_what_happened_since_are_known_also_where_older_ones_drop_out_of_what_is_read() {
+        let entry = |lt, fee| Entry {
+            lt,
+            fee: Nano(fee),
+            settled: None,
+            came: None,
+            left: Vec::new(),
+            deposited_to: Vec::new(),
+            stands: true,
+        };
+        let before = Past { entries: vec![entry(3, 1), entry(2, 1), entry(1, 50)], is_cut: true };
+        let after = Past { entries: vec![entry(4, 7), entry(3, 1), entry(2, 1)], is_cut: true };
+        assert!(after.fees() < before.fees());
+        assert_eq!(after.fees_since(Some(&before)), Nano(7));
+        assert_eq!(after.fees_since(Some(&after)), Nano::ZERO);
+        assert_eq!(after.fees_since(None), after.fees(), "an account that is new");
+    }
 }

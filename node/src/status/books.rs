@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use bombyx_protocol::ChannelId;
 use bombyx_protocol::amount::Nano;
+use bombyx_protocol::channel::terms::Address;
 
 use super::channels::{self, ChannelList, ChannelView};
 use super::{ChannelPhase, Direction};
@@ -34,6 +35,7 @@ impl ChannelList {
             view.lived(past.as_ref());
             if view.channel.direction == Direction::Paying {
                 cross(account, past.as_ref());
+                self.pasts.extend(past.map(|past| (account.address(), past)));
             }
             listed.push(account);
         }
@@ -41,14 +43,16 @@ impl ChannelList {
         self.balance_nano = Some(wallet.balance.0);
         let Some(own) = &wallet.past else { return };
         self.wallet_fees_nano = Some(own.fees().0);
+        self.pasts.insert(wallet.address, own.clone());
         let mut fees = Some(Nano::ZERO);
         for account in own.paid_into() {
             if listed.contains(&account) {
                 continue;
             }
-            let past = pasts.get(&account).filter(|past| !past.is_empty());
-            cross(account, past);
-            fees = fees.zip(past).map(|(sum, past)| sum.saturating_plus(past.fees()));
+            let past = pasts.remove(&account).filter(|past| !past.is_empty());
+            cross(account, past.as_ref());
+            fees = fees.zip(past.as_ref()).map(|(sum, past)| sum.saturating_plus(past.fees()));
+            self.pasts.extend(past.map(|past| (account.address(), past)));
         }
         self.other_fees_nano = fees.map(|Nano(nano)| nano);
         if let Some(Crossing { on_its_way, twice }) = crossing {
@@ -57,6 +61,12 @@ impl ChannelList {
             self.balance_nano = Some(wallet.balance.saturating_minus(twice).0);
         }
     }
+}
+
+/// Returns the fees of what happened between two moments, by the past of each account then. A sum of fees is of the newest
+/// transactions, of which the oldest drop out: two sums differ by less.
+pub(crate) fn fees_between(before: &BTreeMap<Address, Past>, after: &BTreeMap<Address, Past>) -> Nano {
+    after.iter().map(|(account, past)| past.fees_since(before.get(account))).sum()
 }
 
 /// Returns what has led to what is shown of a channel; nothing where it is not known.
@@ -198,13 +208,9 @@ mod tests {
                 for seen in (0..=end).flat_map(|one| [[one, one], [one, wallet], [wallet, one]]) {
                     for told in [0, 1, 2].map(|later| seen.map(|seen| end.min(seen + later))) {
                         let list = self.books(wallet, seen, told);
-                        let settled: u64 = list.channels.iter().filter_map(|view| view.settled_nano).sum();
-                        let held = [list.balance_nano, list.on_its_way_nano].into_iter().chain(
-                            [list.locked(), list.reserved(), list.fees()]
-                                .map(|sum| sum.map(|Nano(nano)| nano)),
-                        );
-                        let held: Option<u64> = held.sum();
-                        let sum = held.map(|held| held + settled);
+                        let settled = settled(&list);
+                        let sum =
+                            held(&list).zip(list.fees()).map(|(held, Nano(fees))| held + fees + settled);
                         assert_eq!(
                             sum,
                             Some(FAUCET.0),
@@ -214,8 +220,24 @@ mod tests {
                     }
                 }
             }
+            let now = |at: usize| self.books(at, [at; 2], [at; 2]);
+            for (before, after) in (0..end).map(|at| (now(at), now(end))) {
+                let fees =
+                    before.fees().zip(after.fees()).map(|(before, after)| after.saturating_minus(before));
+                assert_eq!(Some(fees_between(&before.pasts, &after.pasts)), fees);
+            }
             assert!(on_its_way > 0);
         }
+    }
+
+    /// Everything that a list accounts for, beside fees and what was settled.
+    fn held(list: &ChannelList) -> Option<u64> {
+        let channels = [list.locked(), list.reserved()].map(|sum| sum.map(|Nano(nano)| nano));
+        [list.balance_nano, list.on_its_way_nano].into_iter().chain(channels).sum()
+    }
+
+    fn settled(list: &ChannelList) -> u64 {
+        list.channels.iter().filter_map(|view| view.settled_nano).sum()
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -9,6 +9,7 @@ use bombyx_protocol::channel::earn::Earner;
 use bombyx_protocol::channel::fault::PaymentFault;
 use bombyx_protocol::channel::pay::Payer;
 use bombyx_protocol::channel::record::Record;
+use bombyx_protocol::channel::terms::Address;
 use bombyx_protocol::ident::NodeId;
 use futures::stream::{self, StreamExt as _};
 use serde::{Deserialize, Serialize};
@@ -103,6 +104,9 @@ pub struct ChannelList {
     /// Fees of the channels that those transactions paid into and that are not in this list any more, in nano; nothing while the
     /// ledger does not answer, or where it tells no history of one of them.
     pub other_fees_nano: Option<u64>,
+    /// What has led to these amounts: the past of the wallet, and of the channels that it has paid into.
+    #[serde(skip)]
+    pub(crate) pasts: BTreeMap<Address, Past>,
 }
 
 impl ChannelList {
@@ -117,6 +121,7 @@ impl ChannelList {
             on_its_way_nano: None,
             wallet_fees_nano: None,
             other_fees_nano: None,
+            pasts: BTreeMap::new(),
         }
     }
 

@@ -1,6 +1,6 @@
 //! What a node says about itself: for `bombyx status`, the admin page and the report of a settlement.
 
-mod books;
+pub(crate) mod books;
 pub(crate) mod channels;
 mod dues;
 pub(crate) mod models;
