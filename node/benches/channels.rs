@@ -181,7 +181,7 @@ fn check(key: &SigningKey) -> f64 {
         })
         .collect();
     let mut earner = Earner::new(terms(key, 1), NodeId([6; 32]));
-    earner.observe(OPEN);
+    earner.observe(Time(0), 0, OPEN);
     let began = computed();
     for voucher in vouchers {
         assert_eq!(earner.accept(black_box(voucher)), Ok(Acceptance::More));

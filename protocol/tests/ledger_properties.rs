@@ -108,7 +108,7 @@ impl Pair {
         let payer = Payer::opening(terms(), PEER, Nano(DEPOSIT));
         let mut earner = Earner::new(terms(), PEER);
         earner.exposure.admit(WINDOW);
-        earner.observe(truth());
+        earner.observe(Time(0), 0, truth());
         earner.exposure.recorded();
         let (payer_record, earner_record) = (payer.record(), earner.record());
         Self { payer, payer_record, earner, earner_record, taken: 0, served: 0, vouchers: BTreeMap::new() }
@@ -179,7 +179,7 @@ impl Pair {
             Step::Hear { client, provider, state } => self.hear(now, *client, *provider, *state),
             Step::ClientFalls => self.payer = Payer::restored(self.payer_record.clone()),
             Step::ProviderFalls => {
-                self.earner = Earner::restored(self.earner_record.clone());
+                self.earner = Earner::restored(self.earner_record.clone(), 0);
                 self.earner.exposure.admit(WINDOW);
             }
             Step::JobEnds => {
@@ -208,7 +208,7 @@ impl Pair {
         if provider {
             let vouchers = self.earner.record();
             match state {
-                Some(state) if !self.earner.observe(state).counts => {}
+                Some(state) if !self.earner.observe(Time(0), 0, state).counts => {}
                 Some(_) => self.write_earning(),
                 None if self.earner.seen().is_some() => {
                     self.earner.vanish();

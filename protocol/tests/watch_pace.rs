@@ -12,9 +12,10 @@ use bombyx_protocol::ident::NodeId;
 use bombyx_protocol::io::{ChannelChange, Command, Failure};
 use bombyx_protocol::limits;
 use bombyx_protocol::market::score::Fate;
-use bombyx_protocol::provider::ProviderConfig;
+use bombyx_protocol::provider::{CreditLimits, ProviderConfig};
 use bombyx_protocol::time::Span;
 use bombyx_protocol::wire::message::Refusal;
+use bombyx_protocol::work::order::TaskKind;
 use testbed::{CALM, Testbed};
 
 const COIN: Nano = Nano(1_000_000_000);
@@ -156,4 +157,83 @@ fn a_seller_that_can_watch_no_channel_is_the_cause_and_not_the_price_of_the_one_
     assert_eq!(ask(&mut testbed, client, 5), Err(Failure::Refused(Refusal::ChallengeTooShort)));
     let is_dear = testbed.outcome(5).bids.iter().any(|bid| matches!(bid.fate, Fate::OverCeiling { .. }));
     assert!(is_dear, "{:?}", testbed.outcome(5).bids);
+}
+
+/// A provider that gives no credit, a client that has paid it several times, and from now on no ledger.
+fn without_ledger(seed: u64) -> (Testbed, NodeId, NodeId) {
+    let mut testbed = Testbed::new(seed, CALM);
+    let credit = CreditLimits { per_client: Nano::ZERO, per_hour: Nano::ZERO };
+    let config = ProviderConfig { clock_s: 10_000, credit, ..ProviderConfig::for_tests(1) };
+    let provider = testbed.provider_with(config, testbed::price(400_000), 1_000);
+    let config = ClientConfig { clock_s: 10_000, ..ClientConfig::for_tests(1) };
+    let client = testbed.client_with(config, Nano(10 * COIN.0));
+    for order in 1..=6 {
+        ask(&mut testbed, client, order).unwrap();
+    }
+    testbed.chain.down = true;
+    (testbed, provider, client)
+}
+
+fn started_again(testbed: &mut Testbed, provider: NodeId) {
+    testbed.kill(provider);
+    testbed.restart(provider);
+    testbed.offer(provider, testbed::price(400_000), TaskKind::Generate, testbed::MODEL);
+}
+
+/// Whether an order of a few tokens is answered in time.
+fn is_served(testbed: &mut Testbed, client: NodeId, order: u64) -> bool {
+    testbed.order(client, order, testbed::chat("count for me", 8), COIN, Span::from_s(3));
+    testbed.run(Span::from_s(4), |testbed| testbed.outcome(order).end.is_some());
+    matches!(testbed.outcome(order).end, Some(Ok(_)))
+}
+
+/// (CH-57)
+#[test]
+fn a_provider_without_a_ledger_serves_for_half_of_the_challenge_after_its_last_look_restarted_or_not() {
+    let last_served = |restarts: bool| {
+        let (mut testbed, provider, client) = without_ledger(47);
+        let died = testbed.now;
+        let mut last = None;
+        for order in 100..140 {
+            if restarts {
+                started_again(&mut testbed, provider);
+            }
+            if is_served(&mut testbed, client, order) {
+                last = Some(testbed.now.since(died));
+            }
+            testbed.run(Span::from_s(1), |_| false);
+        }
+        last.unwrap()
+    };
+    let (running, restarted) = (last_served(false), last_served(true));
+    for last in [running, restarted] {
+        assert!(last > Span::from_s(8) && last < Span::from_s(31), "{running:?}, restarted {restarted:?}");
+    }
+    // It comes back: everything is as it was.
+    let (mut testbed, provider, client) = without_ledger(48);
+    started_again(&mut testbed, provider);
+    assert!(is_served(&mut testbed, client, 100));
+    testbed.run(MINUTE, |_| false);
+    assert!(!is_served(&mut testbed, client, 101));
+    testbed.chain.down = false;
+    testbed.run(MINUTE, |_| false);
+    assert!(is_served(&mut testbed, client, 102));
+}
+
+/// (CH-57)
+#[test]
+fn a_clock_that_went_back_or_far_on_makes_a_restarted_provider_rely_on_nothing() {
+    for (clock_s, serves) in [(10_000, true), (10_002, true), (9_900, false), (9_950, false), (10_031, false)]
+    {
+        let (mut testbed, provider, client) = without_ledger(49);
+        testbed.reconfigure(provider, |config| config.clock_s = clock_s);
+        started_again(&mut testbed, provider);
+        assert_eq!(is_served(&mut testbed, client, 100), serves, "{clock_s}");
+        // The clock is put right while it runs: what it did not know it does not learn.
+        let unix_s = 10_000 + testbed.now.0 / 1_000_000;
+        testbed.command(provider, Command::Clock { unix_s });
+        let _ = is_served(&mut testbed, client, 101);
+        testbed.command(provider, Command::Clock { unix_s: unix_s + 60 });
+        assert!(!is_served(&mut testbed, client, 102), "{clock_s}: as after a minute's sleep");
+    }
 }

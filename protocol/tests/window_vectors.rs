@@ -11,7 +11,7 @@ use bombyx_protocol::channel::ledger::ChannelState;
 use bombyx_protocol::channel::voucher::{Acceptance, VoucherFault};
 use bombyx_protocol::ident::NodeId;
 use bombyx_protocol::limits;
-use bombyx_protocol::time::Span;
+use bombyx_protocol::time::{Span, Time};
 use bombyx_protocol::work::price::Tariff;
 use serde_json::Value;
 use vectors::{file, fixed, input, list, long, nano, payment, price, terms, text, weights};
@@ -33,7 +33,7 @@ fn step(earner: &mut Earner, step: &Value, window: Nano, name: &str) {
         "show" => {
             let closing = step["closing"].as_bool().unwrap().then_some(Span::from_s(9));
             let (epoch, deposit) = (long(&step["epoch"]), nano(&step["deposit"]));
-            earner.observe(ChannelState { epoch, deposit, settled: Nano::ZERO, closing });
+            earner.observe(Time(0), 0, ChannelState { epoch, deposit, settled: Nano::ZERO, closing });
         }
         "voucher" => {
             let expected = match text(step, "expect") {
@@ -46,7 +46,8 @@ fn step(earner: &mut Earner, step: &Value, window: Nano, name: &str) {
             };
             assert_eq!(earner.accept(payment(&step["payment"])), expected, "{name}");
         }
-        "restart" => *earner = Earner::restored(earner.record()),
+        // So long after that nothing which the ledger showed before counts.
+        "restart" => *earner = Earner::restored(earner.record(), u64::MAX),
         other => panic!("no event {other}"),
     }
 }

@@ -263,8 +263,9 @@ LAYOUT = {
     "EarnerRecord": [
         ("terms", "ChannelTerms"), ("client", 32), ("payment", ("Payment",)), ("early", ("Payment",)),
         ("shelved", ("Payment",)), ("at_risk", "u64"), ("widest", "u64"), ("ordered", ("u64",)), ("gone", "bool"),
-        ("given_up", "u64"),
+        ("given_up", "u64"), ("sight", ("SightRecord",)),
     ],
+    "SightRecord": [("at_s", "u64"), ("epoch", "u64"), ("deposit", "u64"), ("settled", "u64")],
     "Record": {
         "Payer": "PayerRecord", "Earner": "EarnerRecord", "ChannelGone": [("account", 32)],
         "Receipt": [("job", 16), ("provider", 32), ("receipt", "Signed")], "Reputation": "Reputation",

@@ -63,6 +63,7 @@ fn text(status: &Status) -> String {
             coin.amount(Nano(provider.served_nano))
         ));
         lines.push(format!("market    {}", provider.sales));
+        lines.extend(provider.without_ledger.map(|told| format!("no ledger {told}")));
         lines.extend(dues(&provider.due, coin));
         if provider.lost_nano > 0 {
             lines.push(format!(
@@ -134,6 +135,7 @@ mod tests {
             jobs_refused: 0,
             served_nano: 357_000,
             lost_nano: 319_920,
+            without_ledger: None,
             sales: SalesStatus {
                 heard: 31,
                 bids: 30,

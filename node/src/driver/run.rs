@@ -28,6 +28,7 @@ enum LoopEvent {
     Engine(JobId, EngineReport),
     Ledger(Role, LedgerEvent),
     Pace(Pace),
+    Silence,
     Durable,
     Asked(NodeRequest),
     Tick,
@@ -96,6 +97,7 @@ impl Driver {
                 LoopEvent::Pace(pace) => {
                     self.pending.push_back((Role::Provider, Input::Command(Command::Pace(pace))));
                 }
+                LoopEvent::Silence => self.tell_silence(),
                 LoopEvent::Durable => self.on_durable(),
                 LoopEvent::Asked(request) => self.on_request(request).await?,
                 LoopEvent::Tick => {
@@ -175,6 +177,10 @@ impl Driver {
             }
             changed = self.ledger_service.pace.changed() => match changed {
                 Ok(()) => Ok(LoopEvent::Pace(*self.ledger_service.pace.borrow_and_update())),
+                Err(_) => Err(NodeError::Stopped("ledger service")),
+            },
+            changed = self.ledger_service.silent.changed() => match changed {
+                Ok(()) => Ok(LoopEvent::Silence),
                 Err(_) => Err(NodeError::Stopped("ledger service")),
             },
             changed = self.durable.changed() => match changed {

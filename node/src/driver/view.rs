@@ -14,7 +14,7 @@ use crate::status::channels::{ChannelError, earning, paying};
 use crate::status::payee::PayeeCard;
 use crate::status::{
     ChannelPhase, ChannelStatus, ClientStatus, Direction, DueStatus, ModelStatus, OwedStatus, ProviderStatus,
-    Status, Unpaid,
+    Status, Unpaid, WithoutLedger,
 };
 
 impl Driver {
@@ -38,6 +38,7 @@ impl Driver {
                 served_nano: self.sold().0,
                 lost_nano: provider.lost(self.now()).0,
                 due: provider.channels().flat_map(dues).chain(lent(provider.loans(self.now()))).collect(),
+                without_ledger: self.without_ledger(),
                 payee: PayeeCard { provider: self.node(), payee: provider.payee() }.to_string(),
             }),
             client: ClientStatus {
@@ -50,6 +51,30 @@ impl Driver {
             },
             ledger: self.ledger.clone(),
             channels: self.channels(),
+        }
+    }
+
+    /// Returns how many channels are served on what the ledger showed last, and how long, while it does not answer. (`CH-57`)
+    fn without_ledger(&self) -> Option<WithoutLedger> {
+        let provider = self.provider.as_ref().filter(|_| *self.ledger_service.silent.borrow())?;
+        let until: Vec<u64> = provider
+            .channels()
+            .filter_map(Earner::relied_on_until)
+            .map(|until| self.clock.unix_s(until))
+            .collect();
+        let open = provider.channels().filter(|earner| earner.is_open()).count();
+        Some(WithoutLedger {
+            channels: until.len(),
+            not_any_more: open.saturating_sub(until.len()),
+            first_until_s: until.iter().min().copied(),
+            last_until_s: until.iter().max().copied(),
+        })
+    }
+
+    /// Says once for how long the channels of a provider are served without a ledger.
+    pub(super) fn tell_silence(&self) {
+        if let Some(told) = self.without_ledger().filter(WithoutLedger::is_worth_saying) {
+            tracing::warn!("the ledger does not answer: {told}");
         }
     }
 
@@ -97,7 +122,7 @@ pub(super) fn dues(earner: &Earner) -> Vec<DueStatus> {
         ChannelPhase::Open | ChannelPhase::Closed if earner.is_dust() => Unpaid::TooLittle,
         ChannelPhase::Open | ChannelPhase::Closed => Unpaid::NotYet,
     };
-    let is_seen = state != ChannelPhase::Opening;
+    let is_seen = !earner.is_unseen();
     let unpaid = if is_seen { earner.unpaid() } else { Nano::ZERO };
     let given_up = if is_seen { earner.written_off() } else { Nano::ZERO };
     let sums = [(earner.due(), why), (unpaid, Unpaid::NoVoucher), (given_up, Unpaid::GivenUp)];

@@ -17,6 +17,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{ChannelPhase, ChannelStatus, Direction, OwedStatus};
 use crate::ledger::{ChannelAccount, CoinName, Ledger, Past};
+use crate::net::unix_s;
 
 /// Channels that are looked up side by side.
 const LOOKS_AT_A_TIME: usize = 4;
@@ -217,7 +218,7 @@ fn recorded(records: &[Record]) -> Vec<ChannelStatus> {
         Record::Payer(record) if record.gone => None,
         Record::Earner(record) if record.gone => None,
         Record::Payer(record) => paying_on(Payer::restored(record.clone())),
-        Record::Earner(record) => Some(earning(&Earner::restored(record.clone()))),
+        Record::Earner(record) => Some(earning(&Earner::restored(record.clone(), unix_s()))),
         Record::ChannelGone { .. } | Record::Receipt { .. } | Record::Reputation(_) => None,
     };
     records.iter().filter_map(status).collect()
@@ -326,7 +327,7 @@ pub(crate) fn provider_name(provider: NodeId) -> String {
 
 /// Returns a channel that this node earns on.
 pub(crate) fn earning(earner: &Earner) -> ChannelStatus {
-    let seen = earner.seen().filter(|seen| seen.epoch != 0);
+    let seen = earner.shown().filter(|seen| seen.epoch != 0);
     let state = match seen {
         None => ChannelPhase::Opening,
         Some(seen) if seen.closing.is_some() => ChannelPhase::Closing,

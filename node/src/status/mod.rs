@@ -12,6 +12,7 @@ use bombyx_protocol::amount::Nano;
 use bombyx_protocol::provider::Sales;
 use serde::{Deserialize, Serialize};
 
+use crate::ledger::clock::clock;
 use crate::ledger::{CoinName, MAINNET_ID, friendly, parse_address};
 
 pub(crate) use dues::{DueStatus, OwedStatus, Unpaid, names, owed_lines};
@@ -80,12 +81,57 @@ pub struct ProviderStatus {
     /// that are gone from the ledger, credit of more than an hour ago, and what was read for clients that need not pay it. What all jobs came to is paid out, due or lost.
     #[serde(default)]
     pub lost_nano: u64,
+    /// How its channels are served while the ledger does not answer; nothing while it does.
+    #[serde(default)]
+    pub without_ledger: Option<WithoutLedger>,
     /// What came of its bids since the start.
     pub sales: SalesStatus,
     /// What is owed and not paid out yet, or not paid at all, by whom and with the reason.
     pub due: Vec<DueStatus>,
     /// How it is paid, for `bombyx channels open`: see [`PayeeCard`](payee::PayeeCard).
     pub payee: String,
+}
+
+/// How a provider's channels are served while the ledger does not answer. (`CH-57`)
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WithoutLedger {
+    /// Channels that are served on what the ledger showed last.
+    pub channels: usize,
+    /// Open channels that were not looked at for too long.
+    pub not_any_more: usize,
+    /// Until which Unix second the first of them is served so.
+    pub first_until_s: Option<u64>,
+    /// Until which Unix second the last of them is served so.
+    pub last_until_s: Option<u64>,
+}
+
+impl WithoutLedger {
+    /// Returns whether there is any channel.
+    pub(crate) const fn is_worth_saying(&self) -> bool {
+        self.channels > 0 || self.not_any_more > 0
+    }
+}
+
+impl fmt::Display for WithoutLedger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let time = |unix_s: u64| clock(u32::try_from(unix_s).unwrap_or(u32::MAX));
+        if let Some((first, last)) = self.first_until_s.zip(self.last_until_s) {
+            let channels = count(self.channels as u64, "channel");
+            write!(f, "{channels} served on what it showed last, until {}", time(first))?;
+            if last > first {
+                write!(f, " to {}", time(last))?;
+            }
+            write!(f, " UTC")?;
+            if self.not_any_more > 0 {
+                write!(f, "; ")?;
+            }
+        }
+        if self.not_any_more > 0 {
+            let channels = count(self.not_any_more as u64, "open channel");
+            write!(f, "{channels} served within the credit alone, not seen for too long")?;
+        }
+        Ok(())
+    }
 }
 
 /// What came of a provider's bids, as far as it can know: what others bid stays the client's secret.

@@ -12,7 +12,7 @@ use bombyx_protocol::wire::codec;
 use super::error::StoreError;
 
 /// Version of an encoded record.
-const RECORD_VERSION: u8 = 3;
+const RECORD_VERSION: u8 = 4;
 const HEAD: usize = 9;
 /// How the record of a channel that is earned on begins.
 const EARNER_TAG: [u8; 4] = 1u32.to_le_bytes();
@@ -98,10 +98,10 @@ pub(super) fn read(key: &[u8], value: &[u8], path: &Path) -> Result<Record, Stor
     let mut body = body.to_vec();
     match head[0] {
         RECORD_VERSION => {}
-        // Version 2 did not say at its end what was given up of a channel that is earned on.
-        2 if body.starts_with(&EARNER_TAG) => body.extend([0; 8]),
-        2 => {}
-        other => return Err(damaged(&format!("version {other}, this version reads 2 to {RECORD_VERSION}"))),
+        // Version 3 did not say at its end what the ledger showed of a channel that is earned on.
+        3 if body.starts_with(&EARNER_TAG) => body.push(0),
+        3 => {}
+        other => return Err(damaged(&format!("version {other}, this version reads 3 to {RECORD_VERSION}"))),
     }
     codec::decode(&body).map_err(|error| damaged(&error.to_string()))
 }
@@ -118,14 +118,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_version_before_wrote_of_a_channel_is_read_with_nothing_given_up() {
+    fn what_the_version_before_wrote_of_a_channel_is_read_with_nothing_shown() {
         let record = Earner::new(ChannelTerms::for_tests(), NodeId([9; 32])).record();
         let at_risk = Record::Earner(EarnerRecord { at_risk: Nano(7), ..record });
         let mut old = Row::new(&at_risk, 5).value;
-        old[0] = 2;
-        old.truncate(old.len() - 8);
+        old[0] = 3;
+        old.truncate(old.len() - 1);
         assert_eq!(read(b"row", &old, Path::new("store")).unwrap(), at_risk);
-        old[0] = 1;
+        old[0] = 2;
         assert!(read(b"row", &old, Path::new("store")).is_err());
     }
 }

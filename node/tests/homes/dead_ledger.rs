@@ -128,3 +128,50 @@ async fn a_new_channel_waits_for_the_ledger_and_its_absence_is_named_at_the_dead
     assert!(answer["vector"].as_array().is_some_and(|vector| vector.len() == 384));
     assert_eq!(answer["after"]["locked_in"], 1);
 }
+
+/// (CH-57) The provider is killed after the ledger has died: it knows its channels from its store, and for how long that counts.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_provider_that_starts_without_a_ledger_serves_on_its_open_channels_and_says_until_when() {
+    let ledger = Ledger::start().await;
+    let (proxy, through) = behind_proxy(&ledger).await;
+    let minute = [("BOMBYX_CLIENT_CHALLENGE_S", "60")];
+    let client = Node::up(&through, &["--gateway", "127.0.0.1:0"], &minute).await;
+    let (flags, no_credit) =
+        (["--provide", EMBED, "--join", client.address()], [("BOMBYX_PROVIDE_CREDIT", "0")]);
+    let mut provider = Node::up(&through, &flags, &no_credit).await;
+    served_at_last(&client).await;
+    let channels = shown(&client.home(), &["channels"]).await;
+    let account = channels["channels"][0]["account"].as_str().unwrap().to_owned();
+    // Enough for all that comes: more could not be added without the ledger.
+    shown(&client.home(), &["channels", "topup", &account, "0.5"]).await;
+    sleep(Duration::from_secs(3)).await;
+    client.embed().await;
+    dead(&proxy, Kind::Cut);
+    for _ in 0..2 {
+        provider = provider.stopped().await.started(&through, &flags, &no_credit).await;
+        served_at_last(&client).await;
+        logged(&provider, "the ledger does not answer: 1 channel served on what it showed last, until 20")
+            .await;
+        let status = finish_text(&provider.home(), &["status"]).await;
+        assert!(status.contains("no ledger 1 channel served on what it showed last, until 20"), "{status}");
+    }
+    // Half of the challenge time after the last look it counts no more.
+    let until = Instant::now() + PATIENCE;
+    let mut status = String::new();
+    while !status.contains("1 open channel served within the credit alone") {
+        assert!(Instant::now() < until, "it is served for ever: {status}");
+        sleep(Duration::from_millis(500)).await;
+        status = finish_text(&provider.home(), &["status"]).await;
+    }
+    proxy.clear();
+    logged(&provider, "the ledger answers again").await;
+    served_at_last(&client).await;
+}
+
+async fn served_at_last(client: &Node) {
+    let until = Instant::now() + PATIENCE;
+    while !client.try_embed().await {
+        assert!(Instant::now() < until, "nobody serves: {}", client.log());
+        sleep(Duration::from_millis(200)).await;
+    }
+}

@@ -16,6 +16,7 @@ pub mod pay;
 pub mod purse;
 pub mod record;
 pub mod salt;
+pub mod sight;
 pub mod terms;
 pub mod voucher;
 pub mod watch;

@@ -2,6 +2,7 @@
 
 use crate::amount::Nano;
 use crate::channel::id::ChannelId;
+use crate::channel::sight::SightRecord;
 use crate::channel::terms::AgreedTerms;
 use crate::channel::watch::WatchedVoucher;
 use crate::ident::{NodeId, Prefix};
@@ -105,6 +106,8 @@ pub struct EarnerRecord {
     pub gone: bool,
     /// What was given up of it, because a job that is over left it unpaid. (`CH-9`)
     pub given_up: Nano,
+    /// What the ledger showed of it last, where it was open. (`CH-57`)
+    pub sight: Option<SightRecord>,
 }
 
 impl EarnerRecord {

@@ -115,7 +115,8 @@ impl Provider {
             address: config.payout,
             challenge_s: config.challenge_s,
         };
-        let earnings = Earnings::restored(close_key, payee, config.settle_at, records, &mut outbox);
+        let earnings =
+            Earnings::restored(close_key, payee, config.settle_at, records, config.clock_s, &mut outbox);
         Self {
             identity: Identity::from_seed(&config.identity_seed),
             session_key: StaticKey::from_seed(config.session_seed),
@@ -197,7 +198,10 @@ impl Provider {
 
     fn command(&mut self, now: Time, command: Command) {
         match command {
-            Command::Clock { unix_s } => self.clock = WallClock::at(now, unix_s),
+            Command::Clock { unix_s } => {
+                self.earnings.put_clock(self.clock.unix_s(now), unix_s);
+                self.clock = WallClock::at(now, unix_s);
+            }
             Command::Offer(offer) => self.offered(now, offer),
             Command::Drain => self.drain(now),
             Command::Pace(pace) => self.earnings.set_pace(pace, &mut self.outbox),
@@ -279,7 +283,7 @@ impl Machine for Provider {
         self.resume_waiting(now);
         self.begin_counts(now);
         self.earnings.settle(|account, is_owing| self.jobs.need(account, is_owing), &mut self.outbox);
-        self.earnings.timers(now, &mut self.outbox);
+        self.earnings.timers(now, self.clock.unix_s(now), &mut self.outbox);
     }
 
     fn poll(&mut self) -> Output {

@@ -206,7 +206,7 @@ impl Provider {
 
     /// Takes what the ledger says of a channel: its jobs resume, or stop.
     pub(super) fn ledger(&mut self, now: Time, event: &LedgerEvent) {
-        if let Some(account) = self.earnings.ledger(now, event, &mut self.outbox) {
+        if let Some(account) = self.earnings.ledger(now, self.clock.unix_s(now), event, &mut self.outbox) {
             let payer = self.earnings.find(&account).filter(|earner| earner.newest().is_some());
             if let Some(client) = payer.map(|earner| earner.client()) {
                 self.admission.clientele.has_paid(now, client);

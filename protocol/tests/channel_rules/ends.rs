@@ -147,11 +147,14 @@ fn another_funding_than_the_store_knows_is_not_paid_on_and_asked_back() {
 #[test]
 fn vouchers_of_an_earlier_funding_are_no_money_in_a_later_one() {
     let mut earner = earner();
-    earner.observe(open(7, 1_000));
+    earner.observe(Time(0), 0, open(7, 1_000));
     earner.exposure.serve(Nano(400));
     earner.accept(payment(7, 400)).unwrap();
-    let mut earner = Earner::restored(earner.record());
-    assert_eq!(earner.observe(open(9, 500)).mismatch, Some(Mismatch::Epoch { known: 7, shown: 9 }));
+    let mut earner = Earner::restored(earner.record(), u64::MAX);
+    assert_eq!(
+        earner.observe(Time(0), 0, open(9, 500)).mismatch,
+        Some(Mismatch::Epoch { known: 7, shown: 9 })
+    );
     assert_eq!((earner.paid(), earner.unpaid(), earner.newest()), (Nano::ZERO, Nano::ZERO, None));
     earner.exposure.serve(Nano(50));
     assert_eq!(earner.accept(payment(9, 50)), Ok(Acceptance::More));
@@ -182,7 +185,7 @@ fn a_provider_serves_ahead_of_payment_no_more_than_its_window() {
     let mut earner = earner();
     let (window, credit) = (Nano(100), Nano(30));
     assert_eq!(earner.allowance(window, credit), Nano(30), "an unseen channel has credit alone");
-    earner.observe(open(7, 120));
+    earner.observe(Time(0), 0, open(7, 120));
     assert_eq!(earner.allowance(window, credit), Nano(100));
     earner.exposure.serve(Nano(80));
     assert_eq!(earner.allowance(window, credit), Nano(20));
@@ -201,8 +204,8 @@ fn a_voucher_counts_once_for_its_funding_within_its_deposit() {
     );
     assert_eq!(earner.paid(), Nano::ZERO);
     assert_eq!(earner.accept(payment(7, 40)), Ok(Acceptance::Nothing), "an older one that was overtaken");
-    let mut earner = Earner::restored(earner.record());
-    assert!(earner.observe(open(7, 100)).counts, "a crash does not lose it");
+    let mut earner = Earner::restored(earner.record(), u64::MAX);
+    assert!(earner.observe(Time(0), 0, open(7, 100)).counts, "a crash does not lose it");
     assert_eq!(earner.paid(), Nano(50));
     for old in [50, 49] {
         assert_eq!(earner.accept(payment(7, old)), Ok(Acceptance::Nothing));
@@ -216,16 +219,16 @@ fn a_voucher_counts_once_for_its_funding_within_its_deposit() {
         "for a top-up that is still on its way"
     );
     assert_eq!(earner.paid(), Nano(50));
-    assert!(earner.observe(open(7, 200)).counts);
+    assert!(earner.observe(Time(0), 0, open(7, 200)).counts);
     assert_eq!(earner.paid(), Nano(101));
-    assert_eq!(Earner::restored(earner.record()).paid(), Nano(101));
+    assert_eq!(Earner::restored(earner.record(), u64::MAX).paid(), Nano(101));
 }
 
 /// (CH-9)
 #[test]
 fn what_is_given_up_frees_the_channel_and_is_no_head_start_when_paid_late() {
     let mut earner = earner();
-    earner.observe(open(7, 1_000));
+    earner.observe(Time(0), 0, open(7, 1_000));
     earner.exposure.serve(Nano(90));
     earner.exposure.write_off(Nano(60));
     assert_eq!((earner.unpaid(), earner.written_off()), (Nano(30), Nano(60)), "at most the job's bill");
@@ -262,12 +265,12 @@ fn a_provider_claims_when_enough_is_covered_and_each_total_once() {
 #[test]
 fn dust_is_something_and_less_than_is_paid_out() {
     let mut earner = Earner::new(terms(), PEER);
-    earner.observe(open(7, 10_000_000));
+    earner.observe(Time(0), 0, open(7, 10_000_000));
     assert!(!earner.is_dust(), "nothing is due");
     for (total, is_dust) in [(1, true), (limits::PAYOUT_MIN.0 - 1, true), (limits::PAYOUT_MIN.0, false)] {
         earner.accept(payment(7, total)).unwrap();
         assert_eq!(earner.is_dust(), is_dust, "{total}");
     }
-    earner.observe(ChannelState { settled: Nano(1), ..open(7, 10_000_000) });
+    earner.observe(Time(0), 0, ChannelState { settled: Nano(1), ..open(7, 10_000_000) });
     assert!(earner.is_dust(), "one less is due");
 }

@@ -77,15 +77,15 @@ fn another_funding_that_was_a_lie_leaves_the_promise_as_it_was() {
 
             let mut earner = earner(400);
             earner.exposure.serve(Nano(60));
-            earner.observe(ChannelState { epoch: lie, ..truth() });
+            earner.observe(Time(0), 0, ChannelState { epoch: lie, ..truth() });
             assert_eq!((earner.newest(), earner.unpaid()), (None, Nano::ZERO));
             assert_eq!(
                 earner.written_off(),
                 Nano(60),
                 "what was not paid is held against the client there, too"
             );
-            let mut earner = if restarts { Earner::restored(earner.record()) } else { earner };
-            earner.observe(truth());
+            let mut earner = if restarts { Earner::restored(earner.record(), u64::MAX) } else { earner };
+            earner.observe(Time(0), 0, truth());
             assert_eq!(earner.newest(), Some(payment(EPOCH, 400)), "its voucher was not lost");
             assert!(earner.written_off() >= Nano(60));
         }
@@ -96,18 +96,18 @@ fn another_funding_that_was_a_lie_leaves_the_promise_as_it_was() {
 #[test]
 fn a_provider_keeps_the_vouchers_of_two_fundings_and_serves_in_no_third() {
     let mut earner = earner(400);
-    earner.observe(ChannelState { epoch: 8, ..truth() });
+    earner.observe(Time(0), 0, ChannelState { epoch: 8, ..truth() });
     assert_eq!(earner.accept(payment(8, 50)), Ok(Acceptance::More));
-    earner.observe(ChannelState { epoch: 9, ..truth() });
+    earner.observe(Time(0), 0, ChannelState { epoch: 9, ..truth() });
     assert_eq!(earner.allowance(WINDOW, CREDIT), Nano::ZERO);
     assert!(earner.accept(payment(9, 900)).is_err());
-    earner.observe(truth());
+    earner.observe(Time(0), 0, truth());
     assert_eq!(earner.newest(), Some(payment(EPOCH, 400)));
     // A voucher that comes while another funding is shown is refused and kept.
-    earner.observe(ChannelState { epoch: 8, ..truth() });
+    earner.observe(Time(0), 0, ChannelState { epoch: 8, ..truth() });
     assert!(earner.accept(payment(EPOCH, 450)).is_err());
-    let mut earner = Earner::restored(earner.record());
-    earner.observe(truth());
+    let mut earner = Earner::restored(earner.record(), u64::MAX);
+    earner.observe(Time(0), 0, truth());
     assert_eq!(earner.newest(), Some(payment(EPOCH, 450)));
 }
 
@@ -193,12 +193,12 @@ fn a_settled_total_pays_a_provider_nothing() {
         let mut earner = earner(400);
         earner.exposure.serve(WINDOW);
         assert_eq!(earner.allowance(WINDOW, CREDIT), Nano::ZERO);
-        let told = earner.observe(ChannelState { settled: Nano(lie), ..truth() });
+        let told = earner.observe(Time(0), 0, ChannelState { settled: Nano(lie), ..truth() });
         assert_eq!(told.mismatch, Some(Mismatch::Settled { known: Nano(400), shown: Nano(lie) }));
         assert_eq!((earner.paid(), earner.allowance(WINDOW, CREDIT)), (Nano(400), Nano::ZERO), "{lie}");
-        assert_eq!(earner.observe(truth()).mismatch, None);
+        assert_eq!(earner.observe(Time(0), 0, truth()).mismatch, None);
         let mut fresh = self::earner(0);
-        fresh.observe(ChannelState { settled: Nano(lie), ..truth() });
+        fresh.observe(Time(0), 0, ChannelState { settled: Nano(lie), ..truth() });
         assert_eq!(fresh.allowance(WINDOW, CREDIT), WINDOW, "no head start");
     }
 }
@@ -209,15 +209,19 @@ fn while_a_channel_closes_nothing_is_served_beyond_what_vouchers_cover() {
     let mut earner = earner(400);
     earner.exposure.serve(Nano(30));
     for settled in [0, 400, u64::MAX] {
-        earner.observe(ChannelState { closing: Some(Span(9)), settled: Nano(settled), ..truth() });
+        earner.observe(
+            Time(0),
+            0,
+            ChannelState { closing: Some(Span(9)), settled: Nano(settled), ..truth() },
+        );
         assert_eq!(earner.allowance(WINDOW, CREDIT), Nano::ZERO, "neither a window nor the credit");
     }
     let mut ordered = self::earner(400);
     ordered.order(EPOCH);
     assert_eq!(ordered.allowance(WINDOW, CREDIT), Nano::ZERO);
-    let mut ordered = Earner::restored(ordered.record());
+    let mut ordered = Earner::restored(ordered.record(), u64::MAX);
     assert_eq!(ordered.allowance(WINDOW, CREDIT), Nano::ZERO, "who has the order may bring it at any time");
-    ordered.observe(truth());
+    ordered.observe(Time(0), 0, truth());
     assert_eq!(ordered.allowance(WINDOW, CREDIT), Nano::ZERO);
 }
 
@@ -225,7 +229,7 @@ fn while_a_channel_closes_nothing_is_served_beyond_what_vouchers_cover() {
 #[test]
 fn a_restart_is_no_clean_slate_for_who_does_not_pay() {
     let mut earner = Earner::new(terms(), PEER);
-    earner.observe(truth());
+    earner.observe(Time(0), 0, truth());
     let mut served = Nano::ZERO;
     for _ in 0..50 {
         if earner.exposure.admit(WINDOW) {
@@ -237,8 +241,8 @@ fn a_restart_is_no_clean_slate_for_who_does_not_pay() {
             earner.exposure.serve(allowed);
             served = served.saturating_plus(allowed);
             if let Some(record) = record {
-                earner = Earner::restored(record);
-                earner.observe(truth());
+                earner = Earner::restored(record, u64::MAX);
+                earner.observe(Time(0), 0, truth());
             }
         }
     }

@@ -68,7 +68,7 @@ fn payer(owed: u64) -> Payer {
 /// A provider that holds a voucher over `paid` on a channel that the ledger has shown.
 fn earner(paid: u64) -> Earner {
     let mut earner = Earner::new(terms(), PEER);
-    earner.observe(truth());
+    earner.observe(Time(0), 0, truth());
     earner.exposure.admit(WINDOW);
     earner.exposure.serve(Nano(paid));
     if paid > 0 {

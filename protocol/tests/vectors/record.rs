@@ -2,6 +2,7 @@
 
 use bombyx_protocol::ChannelId;
 use bombyx_protocol::channel::record::{EarnerRecord, PayerRecord, Record, Reputation};
+use bombyx_protocol::channel::sight::SightRecord;
 use bombyx_protocol::ident::{NodeId, Prefix};
 use bombyx_protocol::market::history::Timing;
 use bombyx_protocol::work::order::{JobId, ModelId};
@@ -48,6 +49,12 @@ pub fn record(value: &Value) -> Record {
             ordered: optional(&earner["ordered"], long),
             gone: earner["gone"].as_bool().unwrap(),
             given_up: nano(&earner["given_up"]),
+            sight: optional(&earner["sight"], |sight| SightRecord {
+                at_s: long(&sight["at_s"]),
+                epoch: long(&sight["epoch"]),
+                deposit: nano(&sight["deposit"]),
+                settled: nano(&sight["settled"]),
+            }),
         }),
         ("ChannelGone", gone) => Record::ChannelGone { account: ChannelId(fixed(&gone["account"])) },
         ("Receipt", receipt) => Record::Receipt {

@@ -176,16 +176,20 @@ MESSAGES = [
         "cumulative": "5350", "closing": False, "gone": True}}),
     ("record: a channel that is earned on", "Record", {"Earner": {
         "terms": TERMS, "client": CLIENT_ID, "payment": PAYMENT, "early": None, "shelved": None, "at_risk": "9600",
-        "widest": "9600", "ordered": None, "gone": False, "given_up": "0"}}),
+        "widest": "9600", "ordered": None, "gone": False, "given_up": "0", "sight": None}}),
+    ("record: a channel that the ledger has shown", "Record", {"Earner": {
+        "terms": TERMS, "client": CLIENT_ID, "payment": PAYMENT, "early": None, "shelved": None, "at_risk": "9600",
+        "widest": "9600", "ordered": None, "gone": False, "given_up": "0", "sight": {
+            "at_s": "1764374400", "epoch": "47000001", "deposit": "1000000", "settled": "4000"}}}),
     ("record: a channel without a voucher", "Record", {"Earner": {
         "terms": TERMS, "client": CLIENT_ID, "payment": None, "early": None, "shelved": None, "at_risk": "0",
-        "widest": "0", "ordered": None, "gone": False, "given_up": "0"}}),
+        "widest": "0", "ordered": None, "gone": False, "given_up": "0", "sight": None}}),
     ("record: a voucher that is ahead of the ledger", "Record", {"Earner": {
         "terms": TERMS, "client": CLIENT_ID, "payment": None, "early": PAYMENT, "shelved": None, "at_risk": "0",
-        "widest": "9600", "ordered": None, "gone": False, "given_up": "0"}}),
+        "widest": "9600", "ordered": None, "gone": False, "given_up": "0", "sight": None}}),
     ("record: a voucher of another funding, in a close", "Record", {"Earner": {
         "terms": TERMS, "client": CLIENT_ID, "payment": PAYMENT, "early": None, "shelved": PAYMENT, "at_risk": "120",
-        "widest": "9600", "ordered": "47000001", "gone": True, "given_up": "120"}}),
+        "widest": "9600", "ordered": "47000001", "gone": True, "given_up": "120", "sight": None}}),
     ("record: a channel is gone", "Record", {"ChannelGone": {"account": "ac" * 32}}),
     ("record: a receipt", "Record", {"Receipt": {"job": JOB, "provider": PROVIDER_ID, "receipt": SIGNED_RECEIPT}}),
     ("record: what is remembered of a provider", "Record", {"Reputation": {

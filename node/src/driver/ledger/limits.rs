@@ -35,6 +35,10 @@ pub(super) const LOOK_GUESS_NEAR: Duration = Duration::from_millis(100);
 /// Looks that must agree before a channel that was there is said to be gone: an endpoint may lag behind itself.
 pub(super) const ABSENCES_NEEDED: u32 = 2;
 
+/// How often within a channel's challenge time its provider is told what it shows, where that is nothing new. Each time it writes
+/// a record.
+pub(super) const TOLD_TIMES: u32 = 8;
+
 /// A kind of channel that turns are kept for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Turn {

@@ -2,11 +2,12 @@
 
 use bombyx_protocol::ChannelId;
 use bombyx_protocol::channel::ledger::LedgerEvent;
+use tokio::time::Instant;
 
 use super::limits::ABSENCES_NEEDED;
 use super::looks::Standing;
 use super::state::ServiceTask;
-use super::watched::{SeenState, core_state, essence, grows, standing};
+use super::watched::{SeenState, core_state, essence, grows, is_due_again, standing};
 use crate::role::Role;
 
 impl ServiceTask {
@@ -24,6 +25,9 @@ impl ServiceTask {
             watched.seen.as_ref().is_some_and(|old| old.as_ref().map(essence) == seen.as_ref().map(essence));
         let was_unconfirmed = watched.unconfirmed;
         watched.unconfirmed = grows(watched.seen.as_ref().and_then(Option::as_ref), seen.as_ref());
+        let now = Instant::now();
+        let funded = seen.as_ref().filter(|state| state.epoch != 0);
+        let is_due = funded.is_some_and(|state| is_due_again(state.terms.challenge_s, watched.told_at, now));
         watched.seen = Some(seen);
         let (by, held) = (watched.by, watched.unconfirmed);
         let standing = watched.seen.as_ref().and_then(Option::as_ref).map_or(Standing::Unfunded, standing);
@@ -31,10 +35,15 @@ impl ServiceTask {
         for role in Role::ALL.into_iter().filter(|role| *by.get(*role)) {
             let news = match role {
                 // It serves beyond its credit on this word alone. (`CH-23`)
-                Role::Provider => !held && (!same || was_unconfirmed),
+                Role::Provider => !held && (!same || was_unconfirmed || is_due),
                 Role::Client | Role::Watcher => !same,
             };
             if news {
+                if role == Role::Provider
+                    && let Some(watched) = self.watched.get_mut(&account)
+                {
+                    watched.told_at = Some(now);
+                }
                 self.push_event(role, LedgerEvent::Channel { account, state });
             }
         }

@@ -15,8 +15,8 @@ impl ServiceTask {
         self.doubted_since.get_or_insert_with(Instant::now);
         if self.silent.send_if_modified(|silent| !std::mem::replace(silent, true)) {
             tracing::warn!(
-                "the ledger does not answer ({why}): work on open channels goes on, and a new channel waits until it does; after a \
-                 minute, no close is seen and no new channel is accepted"
+                "the ledger does not answer ({why}): work on open channels goes on, at a provider for half of their challenge time, \
+                 and a new channel waits until it does; after a minute, no close is seen and no new channel is accepted"
             );
             self.probe(PROBE_PAUSE);
         }

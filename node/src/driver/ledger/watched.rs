@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bombyx_protocol::ChannelId;
 use bombyx_protocol::channel::ledger::ChannelState;
 use bombyx_protocol::time::Span;
 use tokio::time::Instant;
 
+use super::limits::TOLD_TIMES;
 use super::looks::Standing;
 use crate::ledger::ChannelAccount;
 use crate::role::{PerRole, Role};
@@ -22,6 +24,8 @@ pub(super) struct WatchedChannel {
     pub(super) absences: u32,
     /// One look has shown a funding or a higher deposit, and none since: the provider is not told yet.
     pub(super) unconfirmed: bool,
+    /// When the provider was told last what it shows.
+    pub(super) told_at: Option<Instant>,
     /// When a call on it ended: looks that began earlier are older than what is known.
     pub(super) settled_at: Option<Instant>,
 }
@@ -111,6 +115,13 @@ pub(super) fn standing(state: &ChannelAccount) -> Standing {
     }
 }
 
+/// Returns whether a provider that was told this long ago what the ledger shows is told again, though nothing is new: it serves on
+/// each look for a while. (`CH-57`)
+pub(super) fn is_due_again(challenge_s: u32, told_at: Option<Instant>, now: Instant) -> bool {
+    let wait = Duration::from_secs(u64::from(challenge_s)) / TOLD_TIMES;
+    told_at.is_none_or(|at| now.saturating_duration_since(at) >= wait)
+}
+
 /// Returns whether a look shows a funding or a deposit that the one before did not.
 pub(super) fn grows(before: Option<&ChannelAccount>, now: Option<&ChannelAccount>) -> bool {
     now.is_some_and(|now| {
@@ -124,4 +135,17 @@ pub(super) fn grows(before: Option<&ChannelAccount>, now: Option<&ChannelAccount
 pub(super) fn essence(state: &ChannelAccount) -> (u64, u64, u64, u32, bool) {
     let due = state.close_at_s != 0 && state.chain_time_s >= state.close_at_s;
     (state.epoch, state.deposit.0, state.settled.0, state.close_at_s, due)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// (`CH-57`) With the gap of a tenth of the challenge between looks, that is before half of what one counts for is over.
+    #[test]
+    fn a_provider_is_told_again_what_is_nothing_new_eight_times_in_a_challenge() {
+        let now = Instant::now();
+        let after = |s| is_due_again(3_600, Some(now), now + Duration::from_secs(s));
+        assert!(is_due_again(3_600, None, now) && !after(449) && after(450));
+    }
 }

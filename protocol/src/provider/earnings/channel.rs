@@ -5,6 +5,7 @@ use crate::channel::earn::Earner;
 use crate::channel::ledger::{ChannelState, LedgerCall, LedgerFault};
 use crate::channel::looks::Looks;
 use crate::channel::record::Record;
+use crate::channel::sight::lifetime;
 use crate::channel::voucher::{Acceptance, CloseOrder, SignedVoucher, VoucherFault};
 use crate::ident::Origin;
 use crate::io::{ChannelChange, ChannelNews, Event, Output};
@@ -38,6 +39,8 @@ pub(in crate::provider) struct Channel {
     lost: Nano,
     /// When to look at one that is gone.
     looks: Looks,
+    /// When a look was last asked for because the newest one grew old.
+    asked_to_look: Time,
 }
 
 /// A close that is brought to the ledger until the ledger shows it.
@@ -66,6 +69,7 @@ impl Channel {
             asked: 1,
             lost: Nano::ZERO,
             looks: Looks::default(),
+            asked_to_look: since,
         }
     }
 
@@ -74,7 +78,7 @@ impl Channel {
         Some(&mut self.earner).filter(|earner| !earner.is_gone())
     }
 
-    /// Returns whether the ledger shows a deposit on it, which is what a close could take away.
+    /// Returns whether the ledger has shown a deposit on it in this life, which is what a close could take away.
     pub(super) fn is_funded(&self) -> bool {
         self.earner.seen().is_some_and(|state| state.epoch != 0)
     }
@@ -142,6 +146,8 @@ impl Channel {
             return (accepted, false);
         }
         if let Some(mismatch) = mismatch {
+            // A store that was put back may remember a channel that it has closed itself since. (`CH-57`)
+            self.earner.distrust_remembered();
             self.announce(ChannelChange::Mismatch(mismatch), out);
         }
         self.claim_if_due(settle_at, out);
@@ -154,16 +160,18 @@ impl Channel {
     }
 
     /// Takes what the ledger shows of it.
-    pub(super) fn observe(&mut self, state: ChannelState, out: &mut Outbox) {
+    pub(super) fn observe(&mut self, now: Time, unix_s: u64, state: ChannelState, out: &mut Outbox) {
         let was_open = self.earner.is_open();
-        let observed = self.earner.observe(state);
+        let observed = self.earner.observe(now, unix_s, state);
         if self.earner.newest().is_some_and(|newest| newest.epoch == state.epoch) {
             // It was not gone, and what is due on it is due.
             self.lost = Nano::ZERO;
         }
         let is_new = state.epoch != 0 && !self.is_established;
         self.is_established |= is_new;
-        if observed.counts || (is_new && self.earner.has_vouchers()) {
+        // The shell tells of a look where it shows something new, and else so seldom that each can be written. (`CH-57`)
+        let is_remembered = self.earner.is_open() && self.earner.is_worth_keeping();
+        if observed.counts || (is_new && self.earner.has_vouchers()) || is_remembered {
             self.persist(out);
         }
         if let Some(mismatch) = observed.mismatch {
@@ -211,7 +219,7 @@ impl Channel {
     /// signed: its holder may bring it at any later time, and what was served since would be lost.
     /// (`CH-13`)
     pub(super) fn order(&mut self, out: &mut Outbox) {
-        if self.earner.seen().is_none() || self.earner.is_ordered() {
+        if self.earner.shown().is_none() || self.earner.is_ordered() {
             return;
         }
         if let Some(epoch) = self.earner.epoch() {
@@ -221,9 +229,9 @@ impl Channel {
         }
     }
 
-    /// Does what is due by the clock: brings its close again, or looks at one that is gone. Returns when it is due next.
-    /// (`CH-33`)
-    pub(super) fn timer(&mut self, now: Time, key: &CloseKey, out: &mut Outbox) -> Option<Time> {
+    /// Does what is due by the clock: brings its close again, looks at one that is gone or was not seen for long. Returns when it
+    /// is due next. (`CH-33`)
+    pub(super) fn timer(&mut self, now: Time, unix_s: u64, key: &CloseKey, out: &mut Outbox) -> Option<Time> {
         if self.earner.is_gone() {
             if self.looks.is_due(now) {
                 out.call(LedgerCall::Watch { account: self.earner.account() });
@@ -233,7 +241,20 @@ impl Channel {
         if self.closes_at().is_some_and(|at| now >= at) {
             self.bring(now, key, out);
         }
-        self.closes_at()
+        self.earner.age(now, unix_s);
+        if self.looks_at().is_some_and(|at| now >= at) {
+            self.asked_to_look = now;
+            out.call(LedgerCall::Watch { account: self.earner.account() });
+        }
+        let expires = self.earner.relied_on_until();
+        [self.closes_at(), self.looks_at(), expires].into_iter().flatten().min()
+    }
+
+    /// Returns when a look is asked for, because none was told of for half of the time for which one counts. (`CH-57`)
+    fn looks_at(&self) -> Option<Time> {
+        let half = lifetime(self.earner.terms().challenge_s).half();
+        let told = self.earner.sight_until().filter(|_| self.earner.is_open())?;
+        Some(Time(told.0.saturating_sub(half.0)).max(self.asked_to_look + half))
     }
 
     /// Returns when the close is brought, or brought again: every 30 s, and less and less often if the contract refuses it while
@@ -299,6 +320,8 @@ mod tests {
         let mut channel = Channel::new(Earner::new(ChannelTerms::for_tests(), origin.node), origin, Time(0));
         let mut out = Outbox::default();
         channel.observe(
+            Time(0),
+            0,
             ChannelState { epoch: 1, deposit: Nano(5_000), settled: Nano::ZERO, closing: None },
             &mut out,
         );

@@ -59,6 +59,8 @@ pub(super) struct Earnings {
     deadlines: Deadlines<ChannelId>,
     /// What was lost on channels that are forgotten, and by reading that is not paid, in this life.
     lost: Nano,
+    /// Whether the time of day was compared with what an earlier life has written.
+    is_clock_checked: bool,
 }
 
 /// When a channel that is marked is closed.
@@ -93,6 +95,7 @@ impl Earnings {
         payee: Payee,
         settle_at: Nano,
         records: Vec<Record>,
+        zero_s: u64,
         out: &mut Outbox,
     ) -> Self {
         let mut channels = Table::default();
@@ -100,7 +103,7 @@ impl Earnings {
         for record in records {
             match record {
                 Record::Earner(record) => {
-                    let earner = Earner::restored(record);
+                    let earner = Earner::restored(record, zero_s);
                     let account = earner.account();
                     let origin = Origin { node: earner.client(), prefix: Prefix::UNKNOWN };
                     let mut channel = Channel::new(earner, origin, Time(0));
@@ -132,6 +135,7 @@ impl Earnings {
             unwatchable: BTreeSet::new(),
             deadlines,
             lost: Nano::ZERO,
+            is_clock_checked: false,
         }
     }
 
@@ -175,10 +179,17 @@ impl Earnings {
         paid.map(|channel| channel.earner.client())
     }
 
-    /// Returns whether the ledger has not shown this channel funded since this node started: then
-    /// it has credit at the most.
+    /// Returns whether the ledger has not shown this channel funded, or not lately enough: then it has credit at the most.
     pub(super) fn is_unseen(&self, account: &ChannelId) -> bool {
-        self.channels.get(account).is_some_and(|channel| !channel.is_funded())
+        self.channels.get(account).is_some_and(|channel| channel.earner.is_unseen())
+    }
+
+    /// Notes that it is this second now, and was taken to be another. (`CH-57`)
+    pub(super) fn put_clock(&mut self, before_s: u64, unix_s: u64) {
+        for (account, channel) in self.channels.iter_mut() {
+            channel.earner.put_clock(before_s, unix_s);
+            self.deadlines.touch(*account);
+        }
     }
 
     /// Returns what is unpaid on a channel or may become so, and whose it is.
@@ -202,7 +213,7 @@ impl Earnings {
     pub(super) fn write_off(&mut self, account: &ChannelId, amount: Nano, out: &mut Outbox) {
         if let Some(channel) = self.channels.get_mut(account) {
             channel.earner.exposure.write_off(amount);
-            if channel.earner.seen().is_some() {
+            if channel.earner.shown().is_some() {
                 channel.persist(out);
             }
         }
@@ -237,13 +248,19 @@ impl Earnings {
     }
 
     /// Takes what the ledger says. Returns the account whose jobs may resume, or must stop.
-    pub(super) fn ledger(&mut self, now: Time, event: &LedgerEvent, out: &mut Outbox) -> Option<ChannelId> {
+    pub(super) fn ledger(
+        &mut self,
+        now: Time,
+        unix_s: u64,
+        event: &LedgerEvent,
+        out: &mut Outbox,
+    ) -> Option<ChannelId> {
         self.deadlines.touch(event.account());
         match event {
             LedgerEvent::Channel { account, state: Some(state) } => {
                 let channel = self.channels.get_mut(account)?;
                 let was_funded = channel.is_funded();
-                channel.observe(*state, out);
+                channel.observe(now, unix_s, *state, out);
                 if channel.is_funded() != was_funded {
                     self.funded(account, out);
                 }
@@ -267,7 +284,7 @@ impl Earnings {
             return None;
         }
         // One that was never there is waited for.
-        if channel.earner.seen().is_none() && channel.earner.newest().is_none() {
+        if channel.earner.shown().is_none() && channel.earner.newest().is_none() {
             return None;
         }
         channel.vanish(now, out);
@@ -301,11 +318,23 @@ impl Earnings {
         out.persist(Record::ChannelGone { account: *account });
     }
 
-    /// Brings closes again that the ledger does not show, and looks at channels that are gone. (`CH-33`)
-    pub(super) fn timers(&mut self, now: Time, out: &mut Outbox) {
+    /// Relies on nothing that an earlier life was shown where any of it is from the future: the clock went back, and the age of none
+    /// is known. (`CH-57`)
+    fn check_clock(&mut self, unix_s: u64) {
+        if !core::mem::replace(&mut self.is_clock_checked, true) {
+            let newest = self.channels.values().filter_map(|channel| channel.earner.remembered_at_s()).max();
+            if newest.is_some_and(|newest_s| newest_s > unix_s) {
+                self.channels.values_mut().for_each(|channel| channel.earner.distrust_remembered());
+            }
+        }
+    }
+
+    /// Brings closes again that the ledger does not show, and looks at channels that are gone or were not seen for long. (`CH-33`)
+    pub(super) fn timers(&mut self, now: Time, unix_s: u64, out: &mut Outbox) {
+        self.check_clock(unix_s);
         for account in self.deadlines.due(now) {
             if let Some(channel) = self.channels.get_mut(&account) {
-                let next = channel.timer(now, &self.key, out);
+                let next = channel.timer(now, unix_s, &self.key, out);
                 self.deadlines.set(account, next);
             }
         }

@@ -150,7 +150,7 @@ mod tests {
             let address = Address::basechain([4; 32]);
             let payee = Payee { network_id: -3, key: key.public(), address, challenge_s: 1 };
             let mut out = Outbox::default();
-            let mut earnings = Earnings::restored(key, payee, Nano(1_000_000_000), Vec::new(), &mut out);
+            let mut earnings = Earnings::restored(key, payee, Nano(1_000_000_000), Vec::new(), 0, &mut out);
             earnings.set_pace(pace, &mut out);
             Self { earnings, payee, out }
         }
@@ -173,7 +173,7 @@ mod tests {
         fn fund(&mut self, account: ChannelId, epoch: u64) {
             let state = ChannelState { epoch, deposit: Nano(5), settled: Nano::ZERO, closing: None };
             let event = LedgerEvent::Channel { account, state: Some(state) };
-            self.earnings.ledger(Time(1), &event, &mut self.out);
+            self.earnings.ledger(Time(1), 0, &event, &mut self.out);
         }
     }
 

@@ -49,7 +49,7 @@ impl ServedMut<'_> {
         earner.exposure.allow(served.under_way, Nano::ZERO);
         let allowance = earner.allowance(served.window, credit);
         let is_covered = served.is_covered(allowance);
-        let can_wait = served.task.is_some() && (earner.is_open() || is_covered);
+        let can_wait = served.task.is_some() && (earner.is_relied_on() || is_covered);
         if can_wait && !has_slot {
             // Its money is seen to when it has its turn. One that had its turn without it is waited for no longer for that.
             earner.exposure.allow(Nano::ZERO, served.under_way);
@@ -73,8 +73,8 @@ impl ServedMut<'_> {
         let more = served.allow_tokens(allowance, share);
         served.under_way = served.at_risk();
         earner.exposure.allow(Nano::ZERO, served.under_way);
-        let lacks_voucher = earner.is_open() && earner.unpaid() > Nano::ZERO && served.task.is_none();
-        if earner.seen().is_none_or(|state| state.epoch == 0) {
+        let lacks_voucher = earner.is_relied_on() && earner.unpaid() > Nano::ZERO && served.task.is_none();
+        if earner.is_unseen() {
             // Before anything is made on it.
             self.credit.record(self.now, self.origin, served.account, earner.exposure.lent());
         }
@@ -112,7 +112,7 @@ impl ServedMut<'_> {
         }
         let earner = self.channel.as_deref_mut().and_then(Channel::live);
         let has_means = earner.is_some_and(|earner| {
-            earner.is_open() || self.served.is_covered(earner.allowance(self.served.window, credit))
+            earner.is_relied_on() || self.served.is_covered(earner.allowance(self.served.window, credit))
         });
         if has_means || self.clientele.has_ever_paid(&self.origin.node) {
             return Next::Count;
@@ -247,7 +247,7 @@ impl ServedMut<'_> {
         let (origin, has_task) = (self.origin, self.served.task.is_some());
         // A client that has paid for everything and waits for its deposit to grow owes nothing.
         let owes = self.channel.as_deref_mut().and_then(Channel::live);
-        let owes = owes.is_some_and(|earner| earner.is_open() && earner.unpaid() > Nano::ZERO);
+        let owes = owes.is_some_and(|earner| earner.is_relied_on() && earner.unpaid() > Nano::ZERO);
         let lacks_money = has_task && self.channel.as_deref().is_some_and(Channel::is_unfunded);
         let why = match means {
             _ if owes => Refusal::Unpaid,

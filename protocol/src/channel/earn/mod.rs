@@ -1,11 +1,14 @@
-//! The provider's side of a channel: what was served, what the newest voucher covers, and what may stay unpaid.
+//! The provider's side of a channel: what was served, what the newest voucher covers, and what may stay unpaid. What the ledger
+//! shows of it is in `shown`.
+
+mod shown;
 
 use crate::amount::Nano;
 use crate::channel::exposure::Exposure;
 use crate::channel::fault::Mismatch;
 use crate::channel::id::ChannelId;
-use crate::channel::ledger::ChannelState;
 use crate::channel::record::EarnerRecord;
+use crate::channel::sight::Sight;
 use crate::channel::terms::AgreedTerms;
 use crate::channel::voucher::{Acceptance, Checker, VoucherFault};
 use crate::ident::NodeId;
@@ -22,7 +25,8 @@ pub struct Earner {
     /// Checks the client's vouchers.
     checker: Checker,
     client: NodeId,
-    seen: Option<ChannelState>,
+    /// What the ledger showed last, in this life or an earlier one.
+    sight: Option<Sight>,
     newest: Option<Payment>,
     /// Boxed: it is seldom there.
     early: Option<Box<Payment>>,
@@ -48,7 +52,7 @@ impl Earner {
             terms,
             checker: Checker::default(),
             client,
-            seen: None,
+            sight: None,
             newest: None,
             early: None,
             shelved: None,
@@ -59,11 +63,13 @@ impl Earner {
         }
     }
 
-    /// Returns a channel read back from disk.
+    /// Returns a channel read back from disk, where the machine's time zero is this second.
     #[must_use]
-    pub fn restored(record: EarnerRecord) -> Self {
+    pub fn restored(record: EarnerRecord, zero_s: u64) -> Self {
         let exposure = Exposure::restored(&record);
+        let challenge_s = record.terms.challenge_s;
         Self {
+            sight: record.sight.map(|sight| Sight::remembered(sight, zero_s, challenge_s)),
             newest: record.payment,
             early: record.early,
             shelved: record.shelved,
@@ -89,6 +95,7 @@ impl Earner {
             ordered: self.ordered,
             gone: self.gone,
             given_up: self.exposure.written_off(),
+            sight: self.sight.filter(|_| self.is_open()).map(|sight| sight.record()),
         }
     }
 
@@ -96,7 +103,7 @@ impl Earner {
     /// that is served. (`CH-38`)
     #[must_use]
     pub fn is_beyond_record(&self) -> bool {
-        self.exposure.is_beyond_record(self.shown_funding().is_some())
+        self.exposure.is_beyond_record(self.shown().is_some_and(|state| state.epoch != 0))
     }
 
     /// Returns the terms.
@@ -164,7 +171,7 @@ impl Earner {
     /// Returns what vouchers cover and the ledger has not shown settled.
     #[must_use]
     pub fn due(&self) -> Nano {
-        self.paid().saturating_minus(self.seen.map_or(Nano::ZERO, |state| state.settled))
+        self.paid().saturating_minus(self.shown().map_or(Nano::ZERO, |state| state.settled))
     }
 
     /// Returns whether a close now would lose what is due, because it is too little to be sent. (`CH-26`)
@@ -181,15 +188,15 @@ impl Earner {
         if self.is_dust() || self.due() == Nano::ZERO {
             return Some(self.due());
         }
-        let state = self.seen?;
+        let state = self.seen()?;
         Some(if self.is_ordered() || state.closing.is_some() { Nano::ZERO } else { self.due() })
     }
 
-    /// Returns whether the ledger shows the channel funded, and it neither closes nor has another
-    /// funding than its vouchers.
+    /// Returns whether the ledger showed the channel funded when it was looked at last, however long ago, and it neither closes nor
+    /// has another funding than its vouchers.
     #[must_use]
     pub fn is_open(&self) -> bool {
-        self.seen.is_some_and(|state| state.epoch != 0) && !self.gone && !self.is_ending()
+        self.shown().is_some_and(|state| state.epoch != 0) && !self.gone && !self.is_ending()
     }
 
     /// Returns whether nothing is served on it beyond what vouchers cover: its close is under way,
@@ -197,39 +204,33 @@ impl Earner {
     /// kept for.
     #[must_use]
     pub fn is_ending(&self) -> bool {
-        let closing = self.seen.is_some_and(|state| state.closing.is_some());
+        let closing = self.shown().is_some_and(|state| state.closing.is_some());
         closing || self.is_ordered() || self.is_of_another_funding()
     }
 
     /// Returns whether the ledger shows another funding than that of the newest voucher.
     fn is_of_another_funding(&self) -> bool {
-        let pair = self.seen.zip(self.newest);
+        let pair = self.shown().zip(self.newest);
         pair.is_some_and(|(state, newest)| state.epoch != 0 && state.epoch != newest.epoch)
     }
 
     /// Returns whether a close order was signed for the funding that it is in.
     #[must_use]
     pub fn is_ordered(&self) -> bool {
-        let shown = self.seen.map(|state| state.epoch).filter(|epoch| *epoch != 0);
+        let shown = self.shown().map(|state| state.epoch).filter(|epoch| *epoch != 0);
         self.ordered.is_some_and(|ordered| shown.is_none_or(|shown| shown == ordered))
     }
 
     /// Returns the funding that its newest voucher is for, or that the ledger shows.
     #[must_use]
     pub fn epoch(&self) -> Option<u64> {
-        let shown = self.seen.map(|state| state.epoch).filter(|epoch| *epoch != 0);
+        let shown = self.shown().map(|state| state.epoch).filter(|epoch| *epoch != 0);
         self.newest.map(|newest| newest.epoch).or(shown)
     }
 
     /// Ends service in this funding, because a close order for it is signed. (`CH-13`)
     pub fn order(&mut self, epoch: u64) {
         self.ordered = Some(epoch);
-    }
-
-    /// Puts it out of use, because the ledger shows no such account. Its vouchers are kept: that may be untrue. (`CH-37`)
-    pub fn vanish(&mut self) {
-        self.gone = true;
-        self.seen = None;
     }
 
     /// Puts it to use again as a channel that the ledger has not shown, because a client names it
@@ -248,21 +249,22 @@ impl Earner {
     /// up, least of all a client that lost the receipts for it.
     #[must_use]
     pub fn headroom(&self) -> Nano {
-        let deposit = self.seen.filter(|_| self.is_open()).map_or(Nano::ZERO, |state| state.deposit);
+        let deposit =
+            self.shown_funding().filter(|_| self.is_open()).map_or(Nano::ZERO, |state| state.deposit);
         deposit.saturating_minus(self.exposure.owed())
     }
 
     /// Returns how much more may be served before a voucher must come. (`CH-5`)
     ///
     /// `window` is the most that may ever stay unpaid, `credit` the most on a channel that the ledger has not
-    /// shown. On a channel that it has shown, nothing is served that the deposit cannot pay. All jobs on the channel
+    /// shown lately. On a channel that it has shown, nothing is served that the deposit cannot pay. All jobs on the channel
     /// share one window: what others were allowed counts like what is served.
     #[must_use]
     pub fn allowance(&self, window: Nano, credit: Nano) -> Nano {
         if self.is_ending() {
             return self.exposure.prepaid();
         }
-        if self.is_open() {
+        if self.is_relied_on() {
             self.exposure.left_of(window, Some(self.headroom()))
         } else {
             self.exposure.left_of(window.min(credit), None)
@@ -278,10 +280,6 @@ impl Earner {
         let order = |payment: &Payment| (payment.epoch, payment.cumulative);
         let is_known = self.early.as_ref().is_some_and(|early| order(early) >= order(payment));
         !is_old && !is_known
-    }
-
-    fn shown_funding(&self) -> Option<ChannelState> {
-        self.seen.filter(|state| state.epoch != 0)
     }
 
     /// Accepts a voucher, or says why not. (`CH-6`)
@@ -322,19 +320,6 @@ impl Earner {
         }
     }
 
-    /// Turns to the funding that the ledger shows now: its vouchers count, and those of the one before are put aside.
-    fn turn_to(&mut self, epoch: u64) {
-        let back = self.shelved.take_if(|shelved| shelved.epoch == epoch);
-        if self.newest.is_some() && self.shelved.is_some() {
-            return;
-        }
-        if let Some(newest) = self.newest.take() {
-            self.shelved = Some(Box::new(newest));
-        }
-        self.newest = back.map(|back| *back);
-        self.exposure.turn_to(self.newest.map_or(Nano::ZERO, |newest| newest.cumulative));
-    }
-
     /// Lets a voucher of this funding count, within its deposit and above the last one.
     fn count(&mut self, payment: Payment) {
         self.exposure.pay(payment.cumulative);
@@ -349,43 +334,6 @@ impl Earner {
         let known = self.exposure.known();
         let behind = self.unconfirmed && total > known;
         behind.then_some(Mismatch::Behind { known, shown: total })
-    }
-
-    /// Takes what the ledger shows, which may be untrue: it opens a channel or stops service on it, and neither pays nor
-    /// forgets. (`CH-24`, `CH-30`)
-    pub fn observe(&mut self, state: ChannelState) -> EarnerChange {
-        let mut observed =
-            EarnerChange { counts: core::mem::take(&mut self.gone), ..EarnerChange::default() };
-        if state.epoch != 0 {
-            let before = self.seen.filter(|seen| seen.epoch != 0);
-            let known = self.newest.map(|newest| newest.epoch).or(before.map(|seen| seen.epoch));
-            let settled = before.map_or(Nano::ZERO, |seen| seen.settled);
-            if let Some(known) = known.filter(|known| *known != state.epoch) {
-                let is_new = before.is_none_or(|seen| seen.epoch != state.epoch);
-                observed.mismatch = is_new.then_some(Mismatch::Epoch { known, shown: state.epoch });
-                observed.counts |= is_new;
-                self.turn_to(state.epoch);
-            } else if self.shelved.as_ref().is_some_and(|shelved| shelved.epoch == state.epoch) {
-                self.turn_to(state.epoch);
-            } else if state.closing.is_none() && state.settled > self.paid().max(settled) {
-                // In a close the client may have brought a voucher that never came here.
-                observed.mismatch = Some(Mismatch::Settled { known: self.paid(), shown: state.settled });
-            }
-        }
-        self.seen = Some(state);
-        if let Some(early) = self.early.take() {
-            let behind = self.mismatch(early.cumulative);
-            let counts = self.accept(*early) == Ok(Acceptance::More);
-            observed.counts |= counts;
-            observed.mismatch = observed.mismatch.or(behind.filter(|_| counts));
-        }
-        observed
-    }
-
-    /// Returns what the ledger last showed.
-    #[must_use]
-    pub const fn seen(&self) -> Option<ChannelState> {
-        self.seen
     }
 }
 
