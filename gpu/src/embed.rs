@@ -39,7 +39,7 @@ impl Embedder {
         let Kind::Embed(facts) = &model.manifest().kind else {
             return Err(LoadError::WrongKind { model: name(), expected: "embed" });
         };
-        let session = runtime.session(&model.graph())?;
+        let session = runtime.session_of(model)?;
         let mut inputs = Vec::new();
         for input in session.inputs() {
             match INPUTS.into_iter().find(|known| *known == input.name()) {

@@ -87,7 +87,7 @@ impl Decoder {
         }
         let template = ChatTemplate::parse(&facts.chat_template)
             .map_err(|error| LoadError::Facts { model: name(), why: error.to_string() })?;
-        let graph = DecoderGraph::new(runtime.session(&model.graph())?, facts.head_dim)
+        let graph = DecoderGraph::new(runtime.session_of(model)?, facts.head_dim)
             .map_err(|error| LoadError::Graph { model: name(), why: error.to_string() })?;
         let context = manifest.context_tokens as usize;
         let vocabulary = graph.vocabulary();
