@@ -29,7 +29,7 @@ impl NodeError {
                 "a node that runs in this home closes them once the ledger answers; where none runs, give the command again then".into()
             }
             Self::Config(ConfigError::NoHome) => "name a directory with --home or BOMBYX_HOME".into(),
-            Self::Config(_) => "correct it, or delete the file: without it every key has its default".into(),
+            Self::Config(_) => "correct the key or flag that is named; without the file every key has its default".into(),
             Self::Keys(KeysError::Exposed { path, mode: _ }) => format!(
                 "run `chmod go-rwx {}`; if others had access, move the coins and make new keys",
                 path.display()
@@ -155,7 +155,7 @@ fn models_hint(error: &ModelsError) -> String {
              manifest.json and an ONNX graph"
                 .into()
         }
-        ModelsError::Folder { .. } => "restore the folder's files from where they came".into(),
+        ModelsError::Folder { .. } => "correct what is named, or restore the folder's files from where they came".into(),
         ModelsError::Catalog(_) => {
             "delete the model's folder; it is made again at the next start".into()
         }

@@ -213,7 +213,7 @@ impl fmt::Display for SalesStatus {
             (self.passed_over, "passed over for one that is better known to the client, or that it names"),
             (self.over_budget, "dearer than the order allowed"),
             (self.too_late, "too late for the call"),
-            (self.unfit, "left aside: failed that client before, or terms that it does not take"),
+            (self.unfit, "left aside: not wanted, not payable, or one of too many"),
         ];
         told.iter()
             .filter(|(times, _)| *times > 0)
