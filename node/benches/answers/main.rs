@@ -12,6 +12,7 @@
 //! | added, 1 connection | one request for one token after the other; what the median and the 99th percentile are above the bare engine's median |
 //! | sustained jobs | 32 connections in a closed loop, one token each; whatever is not answered with 200 is an error |
 //! | processor time | of both processes during that row, an answer; the provider's holds the engine's |
+//! | the same, instant engine | of a second provider, whose model is one layer of zeros: what remains is the network's |
 //! | added, open loop | requests come at half of that rate, whatever was answered; each is timed from when it was due |
 //! | longest gap | of the deltas of an unpaced stream of some forty tokens: the median over streams of each one's longest |
 //! | chat | whole answers of that stream, one after the other, by turns with the bare engine; the ratio of both times |
@@ -21,6 +22,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod bare;
+mod instant;
 mod litellm;
 mod load;
 #[path = "../../tests/processes/mod.rs"]
@@ -63,17 +65,51 @@ fn main() {
     println!("{table}");
 }
 
+/// A provider of a model, and a gateway that buys from it.
+struct Pair {
+    provider: Node,
+    gateway: Node,
+    target: Target,
+}
+
+impl Pair {
+    async fn up(ledger: &Ledger, provided: &str, model: &str) -> Self {
+        let provider =
+            Node::up(ledger, &[&["--provide", provided, "--slots", "64"], TCP].concat(), &[]).await;
+        let join = ["--join", provider.address(), "--gateway", "127.0.0.1:0"];
+        let gateway = Node::up(ledger, &[&join, TCP].concat(), &[]).await;
+        let target = Target::new(gateway.note.gateway.as_ref().unwrap(), model);
+        Self { provider, gateway, target }
+    }
+
+    /// Measures jobs of one token as fast as they are answered.
+    async fn sustained(&self, rows: &mut Rows, engine: &str, time: Duration) -> Load {
+        let times = || [self.provider.processor_time(), self.gateway.processor_time()];
+        let before = times();
+        let closed = self.target.closed_loop(CONNECTIONS, time).await;
+        let after = times();
+        let each = |at: usize| ms((after[at] - before[at]) / closed.answered().max(1));
+        rows.add(
+            &format!("sustained jobs, 32 connections, {engine}"),
+            "1/s",
+            format!("{:.0}", closed.rate()),
+        );
+        rows.add("errors in that", "", format!("{} of {}", closed.errors, closed.answered() + closed.errors));
+        let both = format!("{} / {}", each(0), each(1));
+        rows.add("processor time an answer, provider (with engine) / gateway", "ms", both);
+        closed
+    }
+}
+
 async fn measured(scale: u32) -> Rows {
     let mut rows = Rows::default();
     let mut bare = tokio::task::spawn_blocking(BareEngine::load).await.unwrap();
     let ledger = Ledger::start().await;
-    let provider = Node::up(&ledger, &[&["--provide", CHAT, "--slots", "64"], TCP].concat(), &[]).await;
-    let join = ["--join", provider.address(), "--gateway", "127.0.0.1:0"];
-    let gateway = Node::up(&ledger, &[&join, TCP].concat(), &[]).await;
+    let pair = Pair::up(&ledger, CHAT, CHAT).await;
     sleep(Duration::from_secs(3)).await;
-    rows.add("idle gateway, resident", "MB", format!("{:.1}", gateway.resident_mb()));
+    rows.add("idle gateway, resident", "MB", format!("{:.1}", pair.gateway.resident_mb()));
 
-    let target = Target::new(gateway.note.gateway.as_ref().unwrap(), CHAT);
+    let target = &pair.target;
     // The channel opens, the lease is won and the deposits grow.
     target.warm_up(100 * scale).await;
     let requests = 100 * scale;
@@ -84,17 +120,7 @@ async fn measured(scale: u32) -> Rows {
     rows.add("added, 1 connection, p50 / p99", "ms", one.added(engine));
 
     let seconds = Duration::from_secs(u64::from(scale));
-    let before = [provider.processor_time(), gateway.processor_time()];
-    let closed = target.closed_loop(CONNECTIONS, seconds).await;
-    let after = [provider.processor_time(), gateway.processor_time()];
-    let each = |at: usize| ms((after[at] - before[at]) / closed.answered().max(1));
-    rows.add("sustained jobs, 32 connections", "1/s", format!("{:.0}", closed.rate()));
-    rows.add("errors in that", "", format!("{} of {}", closed.errors, closed.answered() + closed.errors));
-    rows.add(
-        "processor time an answer, provider (with engine) / gateway",
-        "ms",
-        format!("{} / {}", each(0), each(1)),
-    );
+    let closed = pair.sustained(&mut rows, "real engine", seconds).await;
 
     let open = target.open_loop(CONNECTIONS, closed.rate() / 2.0, seconds).await;
     rows.add("added, 32 connections at half of that, p50 / p99", "ms", open.added(engine));
@@ -110,6 +136,12 @@ async fn measured(scale: u32) -> Rows {
     ratios.sort_by(f64::total_cmp);
     rows.add("longest gap of an unpaced stream, median", "ms", ms(Load::of(gaps).percentile(50)));
     rows.add("chat, one stream, bare / through the network", "", format!("{:.2}", ratios[STREAMS / 2]));
+    drop(pair);
+    let folder = tempfile::tempdir().unwrap();
+    instant::write(folder.path());
+    let pair = Pair::up(&ledger, folder.path().to_str().unwrap(), instant::NAME).await;
+    pair.target.warm_up(100 * scale).await;
+    pair.sustained(&mut rows, "instant engine", seconds).await;
     litellm::measure(&mut rows, requests, seconds).await;
     rows
 }
