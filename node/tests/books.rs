@@ -13,7 +13,7 @@ use std::time::Duration;
 use bombyx_node::ledger::devnet::{self, Devnet};
 use bombyx_node::ledger::{Chain as _, parse_address};
 use bombyx_protocol::amount::Nano;
-use processes::{EMBED, Ledger, Node, ask, assert_fails, bombyx, finish, last_object};
+use processes::{CHAT, EMBED, Ledger, Node, ask, assert_fails, bombyx, finish, last_object};
 use proxy::{Fault, Kind, Proxy};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -300,6 +300,29 @@ async fn coins_that_are_on_their_way_from_one_ask_to_the_next_are_in_both_bills_
         sleep(Duration::from_millis(100)).await;
     }
     assert!(was_returning, "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_an_answer_makes_a_running_node_add_to_a_channel_is_in_its_bill() {
+    let ledger = slow_ledger().await;
+    let provider = Node::up(&ledger, &["--provide", CHAT], &[]).await;
+    let client = Node::up(&ledger, &["--gateway", "127.0.0.1:0", "--join", provider.address()], &[]).await;
+    let home = client.home();
+    let mut last: Option<Value> = None;
+    let mut added = 0;
+    for max_tokens in ["1", "64", "512", "1", "1024", "1"] {
+        let args = ["--json", "--max-tokens", max_tokens, "What is 1 plus 1?"];
+        let output = finish(ask(&home, &ledger, provider.address(), &args)).await;
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let bill = last_object(&output);
+        if let Some(last) = &last {
+            let until_then = |side: &Value| side["fees_nano"].as_u64();
+            assert_eq!(until_then(&last["after"]), until_then(&bill["before"]), "{last} {bill}");
+            added += usize::from(last["after"]["on_its_way_nano"] != 0);
+        }
+        last = Some(bill);
+    }
+    assert!(added > 0, "nothing was added");
 }
 
 /// Serves a devnet of its own at this address until it is told to end.

@@ -162,6 +162,8 @@ impl NodeHandle {
             let is_opening = channels.iter().any(|channel| {
                 channel.direction == Direction::Paying && channel.state == ChannelPhase::Opening
             });
+            // Asked for, and perhaps not sent yet.
+            let is_added_to = channels.iter().any(|channel| channel.addition_nano > 0);
             let may_wait = !self.ledger_is_silent() && Instant::now() < until;
             if may_wait && (is_opening || departures.is_sending()) {
                 sleep(OPENING_PAUSE).await;
@@ -170,9 +172,12 @@ impl NodeHandle {
             let paid_at = departures.paid_at();
             let holdings = self.holdings().await?;
             // Coins that moved meanwhile may be in the one amount and not in the other.
-            if !may_wait || (paid_at == departures.paid_at() && !departures.is_sending()) {
+            let has_moved = paid_at != departures.paid_at() || departures.is_sending();
+            let is_unsent = is_added_to && holdings.on_its_way_nano == Some(0);
+            if !may_wait || !(has_moved || is_unsent) {
                 return Ok(holdings);
             }
+            sleep(OPENING_PAUSE).await;
         }
     }
 }

@@ -336,6 +336,7 @@ mod tests {
                 direction,
                 peer: "772ce054".repeat(8),
                 deposit_nano: 1_000_000_000,
+                addition_nano: 0,
                 paid_nano: 357_123,
                 state,
                 challenge_s: 172_800,

@@ -123,6 +123,7 @@ mod tests {
             direction,
             peer: "772ce054ffff".into(),
             deposit_nano: 1_000_000_000,
+            addition_nano: 0,
             paid_nano: 357_000,
             state,
             challenge_s: 60,

@@ -185,6 +185,7 @@ mod tests {
                     direction: Direction::Paying,
                     peer: "peer".into(),
                     deposit_nano: 0,
+                    addition_nano: 0,
                     paid_nano: 0,
                     state: if is_known { ChannelPhase::Open } else { ChannelPhase::Opening },
                     challenge_s: 60,

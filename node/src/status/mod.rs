@@ -301,6 +301,8 @@ pub struct ChannelStatus {
     pub peer: String,
     /// What was deposited, in nano, as far as known.
     pub deposit_nano: u64,
+    /// What the ledger was asked to add to it and has not shown, in nano.
+    pub addition_nano: u64,
     /// What its vouchers cover so far, in nano.
     pub paid_nano: u64,
     /// How far it is in its life.

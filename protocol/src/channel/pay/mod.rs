@@ -176,10 +176,16 @@ impl Payer {
         self.deposit.locked().saturating_minus(self.promise.cumulative())
     }
 
+    /// Returns what was asked for on the deposit beyond what the ledger has shown.
+    #[must_use]
+    pub fn addition(&self) -> Nano {
+        self.deposit.asked().saturating_minus(self.deposit.shown())
+    }
+
     /// Returns whether more was asked for on the deposit than the ledger has shown.
     #[must_use]
     pub fn is_being_topped_up(&self) -> bool {
-        self.deposit.asked() > self.deposit.shown()
+        self.addition() > Nano::ZERO
     }
 
     /// Returns whether what was asked for on the deposit covers every job that runs on it.
