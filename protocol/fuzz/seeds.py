@@ -59,7 +59,7 @@ CLIENT = {
     "an-answer-before-the-ledger": MATCH + STARTED + tokens(8) + SLEEP + OPEN + tokens(8) + END + PERSISTED,
     # The first calls, to a part of the crowd, are made anew.
     "a-failover": (BID + bid(0) + BID + bid(1, price=6_000) + SLEEP) * 3 + ACCEPT + PERSISTED + STARTED + tokens(8)
-    + bytes([12, 1, 0]) + PERSISTED + ACCEPT + PERSISTED + STARTED + PERSISTED + tokens(30) + OPEN + END + PERSISTED,
+    + bytes([12, 1, 0]) + PERSISTED + ACCEPT + PERSISTED + bytes([7, 3, 20]) + PERSISTED + tokens(30) + OPEN + END + PERSISTED,
     "a-provider-that-is-gone": MATCH + STARTED + bytes([13, 0]) + SLEEP * 4,
     "a-false-chunk": MATCH + STARTED + PERSISTED + bytes([6, 0, 30, 0]) + bytes(4) + b"\1" * 26 + SLEEP,
     "a-lost-voucher": MATCH + STARTED + PERSISTED + tokens(4) + OPEN + bytes([8, 2]) + number(1) + number(9_000)

@@ -368,6 +368,13 @@ pub const PREFIX_FAILURES: u8 = 3;
 pub const REFUSALS_A_FAILURE: u8 = 3;
 /// Times in a row that a provider may be too slow for one order of a client while it works on others of it. (`MK-31`)
 pub const SLOW_WHILE_IT_WORKS: u8 = 4;
+
+/// How many times as long as it promised a provider may take for what it writes, and [`SLOW_BEYOND`] more, before an order's deadline
+/// is its fault. (`MK-31`)
+pub const SLOW_TIMES: u64 = 4;
+
+/// What is added to that, for the way and small answers.
+pub const SLOW_BEYOND: Span = Span::from_s(2);
 /// How long after anything of use came from a provider it counts as at work for this client, so that it may well be full. (`MK-31`)
 pub const WORKS: Span = Span::from_s(10);
 /// Orders of a client for a model for each one that may go to somebody else than the best bidder. (`MK-33`)
@@ -397,8 +404,13 @@ pub const TIMED_JOBS: u64 = 32;
 pub const PAID_EIGHTHS_MAX: u64 = 9;
 /// A bid asks at most so many times the median of the bids that won lately, unless the user says otherwise. (`MK-52`)
 pub const CEILING_TIMES: u64 = 2;
-/// Bids of so many prefixes are a market, whose price may have risen: what won lately bounds none of them. (`MK-52`)
+/// That is doubled once in this time for orders that end because all bids ask more. (`MK-52`)
+pub const CEILING_LIFTED_EVERY: Span = Span::from_s(600);
+/// Bids of so many prefixes that ask about the same are a market, whose price may have risen: what won lately bounds none of them.
+/// (`MK-52`)
 pub const MARKET_PREFIXES_MIN: usize = 3;
+/// Bids ask about the same within one part in so many of the lowest.
+pub const MARKET_PARTS: u64 = 4;
 /// Scores are equal within one part in so many of the best: less than padding a bid can gain.
 pub const TIE_PARTS: u64 = 50;
 /// A second of waiting is worth one part in ten of the bill, unless the user says otherwise: a millisecond one in so many.

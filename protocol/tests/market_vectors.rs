@@ -12,7 +12,7 @@ use bombyx_protocol::market::call::{CallId, Classes, size_class};
 use bombyx_protocol::market::explore::Exploration;
 use bombyx_protocol::market::history::History;
 use bombyx_protocol::market::invite::{Enough, Share};
-use bombyx_protocol::market::ranking::{Bidder, Wants, paid, price_max};
+use bombyx_protocol::market::ranking::{Bidder, Rival, Wants, paid, price_max};
 use bombyx_protocol::market::score::{Fate, Lot, Place, Score, Speed, Standing};
 use bombyx_protocol::time::Time;
 use bombyx_protocol::wire::extension::{Extensions, Features};
@@ -232,7 +232,10 @@ fn auctions_end_alike_for_whoever_computes_them() {
         for (place, value) in list(case, "bids").iter().enumerate() {
             let hash = BidHash([u8::try_from(place).unwrap(); 32]);
             let bidder = if value["level"] == 0 { Bidder::Unproven } else { Bidder::Proven };
-            auction.accept(bid(value), hash, prefix(&value["prefix"]), bidder);
+            let bid = bid(value);
+            if auction.hears(bid.provider, bidder == Bidder::Proven) {
+                auction.accept(bid, hash, prefix(&value["prefix"]), bidder);
+            }
         }
         let failed: Vec<NodeId> = list(case, "failed").iter().map(node).collect();
         let explores = optional(&case["exploration"], exploration);
@@ -297,7 +300,13 @@ fn what_a_bid_may_ask_is_the_same_everywhere() {
     for case in list(&file(AUCTIONS), "ceilings") {
         let [of_order, median, most] =
             ["price_max", "median", "most"].map(|name| optional(&case[name], price));
-        let prefixes = usize::try_from(case["prefixes"].as_u64().unwrap()).unwrap();
-        assert_eq!(price_max(of_order, median, prefixes), most, "{case}");
+        let refused = u32::try_from(case["refused"].as_u64().unwrap()).unwrap();
+        let rivals = list(case, "bids").iter().map(|bid| Rival {
+            prefix: prefix(&bid["prefix"]),
+            price: price(&bid["price"]),
+            has_served: bid["served"].as_bool().unwrap(),
+        });
+        let rivals: Vec<Rival> = rivals.collect();
+        assert_eq!(price_max(of_order, median, refused, &rivals), most, "{case}");
     }
 }

@@ -220,6 +220,16 @@ impl Attempt {
         self.begins_at.map(|_| if self.waited { Timing::default() } else { self.reading(now) })
     }
 
+    /// Returns how long what has come took, where that is four times what was promised for so many tokens, and two seconds more.
+    pub(super) fn slow(&self, now: Time) -> Option<Timing> {
+        let (at, tokens) = self.first.filter(|_| !self.waited)?;
+        let output_tokens = self.stream.output_tokens().saturating_sub(tokens).max(1);
+        let writing = now.since(at);
+        let promised = Span::from_ms(self.candidate.bid.writing_ms(output_tokens));
+        let most = promised.0.saturating_mul(limits::SLOW_TIMES).saturating_add(limits::SLOW_BEYOND.0);
+        (writing.0 > most).then(|| Timing { writing_us: writing.0, output_tokens, ..self.reading(at) })
+    }
+
     /// Returns how long reading took that ended then.
     fn reading(&self, ended: Time) -> Timing {
         let promised = Span::from_ms(u64::from(self.candidate.bid.start_ms));

@@ -71,19 +71,22 @@ impl Progress {
         if !bid.extensions.are_understood() {
             return Ok(());
         }
-        if !self.asks(auction, &from) {
+        let is_proven = shared.memory.level(&from) > 0;
+        if !self.asks(auction, &from) || !auction.hears(from, is_proven) {
             return Ok(());
         }
         let lot = self.lot();
-        shared.book.bid(now, prefix, shared.memory.level(&from) > 0, lot.classes(), &bid);
+        shared.book.bid(now, prefix, is_proven, lot.classes(), &bid);
         let stands = self.standing(now, &lot, &bid, prefix, shared);
         let (left, wait) = (self.deadline.since(now).as_ms(), bid.first_token_ms(lot.input.count()));
         if wait >= left && stands.refused.is_none() {
             let answer = shared.memory.purchases.output_tokens(&bid.model, &lot);
-            if self.late.len() < limits::BIDS_MAX {
-                self.late.push(LateBid::of(&bid, lot.input.count(), answer, left));
+            // Of the strangers of one prefix one is believed, as of their bids. (`MK-51`)
+            let is_neighbour = |other: &LateBid| !other.is_proven && other.prefix == prefix;
+            if is_proven || !self.late.iter().any(is_neighbour) && self.late.len() < limits::BIDS_MAX {
+                self.late.push(LateBid::of(&bid, (prefix, is_proven), lot.input.count(), answer, left));
             }
-            auction.decline(&from, shared.memory.level(&from) > 0);
+            auction.decline(&from, is_proven);
             return Ok(());
         }
         let named = self.order.preferences.named();
@@ -127,12 +130,13 @@ impl Progress {
             self.silent_since.get_or_insert(self.called_at);
             shared.book.unanswered(&self.order.model, self.called_at);
         }
+        let heard_all = self.has_heard_all(now, |seller| auction.has_answered(seller), shared);
         if auction.count() == 0 {
-            let full = self.appointment(now, call, &late, true, shared);
+            let full = self.appointment(now, call, &late, heard_all, shared);
             return full.or_else(|| self.on_no_bids(now, id, &declines, !late.is_empty(), shared));
         }
         let lot = self.lot();
-        let wants = self.wants(now, &lot, auction.prefixes(), shared);
+        let wants = self.wants(now, &lot, &auction, shared);
         let may_wait_for = |bid: &LateBid| {
             bid.price <= wants.price_max && lot.cost_max(bid.price).is_some_and(|most| most <= wants.budget)
         };
@@ -143,7 +147,7 @@ impl Progress {
         let is_dear = |bid: &BidReport| matches!(bid.fate, Fate::OverBudget | Fate::OverCeiling { .. });
         let is_only = is_full && outcome.reports.iter().all(is_dear);
         let able_min = if self.is_direct || wants.median.is_some() { ABLE_MIN } else { ABLE_FIRST_MIN };
-        let full = self.appointment(now, call, &late, is_only, shared);
+        let full = self.appointment(now, call, &late, is_only && heard_all, shared);
         if !late.is_empty() || outcome.reports.iter().any(|bid| !self.out.contains(&bid.provider)) {
             self.refusals.somebody_bids();
         }
@@ -195,17 +199,18 @@ impl Progress {
         why
     }
 
-    /// Returns what the order wants, and what its client goes by, where bids came from so many prefixes.
-    fn wants<'a>(&'a self, now: Time, lot: &Lot, prefixes: usize, shared: &'a SharedState) -> Wants<'a> {
+    /// Returns what the order wants, and what its client goes by at the end of an auction.
+    fn wants<'a>(&'a self, now: Time, lot: &Lot, auction: &Auction, shared: &'a SharedState) -> Wants<'a> {
         let (model, SharedState { memory, config, .. }) = (&self.order.model, shared);
         let bought = memory.purchases.of(model);
         let median = memory.purchases.won_lately(model);
         let price_max = if self.is_direct && median.is_none() {
             // Whoever is called for what it asks is held to what is asked here: a low ask is free.
-            let asked = shared.book.median(now, model).map(ceiling);
+            let asked = shared.book.median(now, model, |seller| shared.has_served(seller)).map(ceiling);
             self.order.price_max.into_iter().chain(asked).min()
         } else {
-            shared.price_max(&self.order, median, prefixes)
+            let rivals = auction.rivals(|provider| shared.has_served(provider));
+            shared.price_max(&self.order, &rivals)
         };
         Wants {
             lot: *lot,

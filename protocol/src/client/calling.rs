@@ -50,12 +50,19 @@ impl Progress {
             Some(named) => Enough { proven: 0, all: named },
             None => self.enough(again, shared),
         };
-        shared.crowds.call(id.0, topic, invited, closes_at);
+        let rule = config.market.rule;
+        let regulars = if invited < Share::ALL { self.regulars(now, shared) } else { Vec::new() };
+        shared.crowds.call(id.0, topic, invited, closes_at, &regulars);
+        for provider in &regulars {
+            let call = Call { invited: Share::ALL, ..call.clone() };
+            shared.outbox.send_to_provider(*provider, ToProvider::Call(call));
+        }
         let gossip = Gossip::Call(call.sign(&shared.identity));
         shared.outbox.push(Output::Broadcast { topic, gossip });
         Auction::new(id, call.classes(), closes_at, enough)
-            .by(config.market.rule)
+            .by(rule)
             .inviting_all(invited >= Share::ALL)
+            .beside(regulars)
     }
 
     /// Calls those alone that are known to sell. (`MK-66`)

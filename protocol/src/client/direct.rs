@@ -40,6 +40,23 @@ impl Progress {
         if chosen.len() < limits::DIRECT_MIN || !turn(shared) { Vec::new() } else { chosen }
     }
 
+    /// Returns those to whom a call to a part of the crowd goes as well: of those that have served, the few that would be asked first.
+    /// Else many names would make a crowd of which those are not invited, and have its orders among themselves. (`MK-17`)
+    pub(super) fn regulars(&self, now: Time, shared: &SharedState) -> Vec<NodeId> {
+        let mut able = self.able_sellers(now, shared);
+        able.retain(|one| shared.memory.level(&one.provider) > 0);
+        let known = able.into_iter().map(|one| one.provider);
+        let mut regulars: Vec<NodeId> = known.take(limits::DIRECT_BEST).collect();
+        // Who has neither asked nor bid for a while may be there all the same.
+        for provider in shared.memory.proven(&self.order.model) {
+            let may_be_asked = self.order.preferences.allow(provider) && !self.failed.contains(provider);
+            if regulars.len() < limits::DIRECT_BEST && may_be_asked && !regulars.contains(provider) {
+                regulars.push(*provider);
+            }
+        }
+        regulars
+    }
+
     /// Chooses the three best, one proven other by chance, and one stranger where one may be tried or nobody is proven.
     fn choose(&self, now: Time, call: &CallId, shared: &SharedState) -> Vec<NodeId> {
         let known = self.able_sellers(now, shared);

@@ -87,7 +87,7 @@ impl Client {
         for job in self.lingering.take_due(now) {
             let ending = self.lingering.get_mut(&job).and_then(|lingering| lingering.take_ended(now));
             if let Some(EndingOrder { id, progress, why, .. }) = ending.map(|ending| *ending) {
-                self.conclude(id, progress, Err(why));
+                self.conclude(now, id, progress, Err(why));
             }
             self.lingering.expire(now, &job, &mut self.shared.payments);
         }

@@ -235,9 +235,8 @@ impl AttemptMut<'_> {
             let has_waited = self.now >= self.attempt.started + limits::PAYMENT_WAIT;
             return own.filter(|_| has_waited).map_or(Failure::Refused(why), Failure::Payment);
         }
-        if why == Refusal::Unpaid {
-            self.payments.close_refused(self.now, account, self.outbox);
-        } else if [Refusal::BadVoucher, Refusal::ChallengeTooShort].contains(&why) {
+        let is_unpaid = why == Refusal::Unpaid && self.payments.is_settled(self.now, account);
+        if is_unpaid || [Refusal::BadVoucher, Refusal::ChallengeTooShort].contains(&why) {
             self.payments.close(self.now, account, self.outbox);
         }
         Failure::Refused(why)

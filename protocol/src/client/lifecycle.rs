@@ -25,7 +25,7 @@ impl Client {
         match progress.step(now, &mut self.shared) {
             Step::Wait(phase) => self.orders.insert(id, ActiveOrder { progress, phase }),
             Step::Begin(session) => self.attempt(now, id, progress, *session),
-            Step::End(outcome) => self.conclude(id, progress, outcome),
+            Step::End(outcome) => self.conclude(now, id, progress, outcome),
             Step::FailOver(candidate, why) => {
                 let conduct = Conduct::of_award(now, &candidate);
                 self.go_elsewhere(now, id, progress, &conduct, None, why);
@@ -42,7 +42,7 @@ impl Client {
     pub(super) fn end_auction(&mut self, now: Time, id: OrderId) {
         let Some((mut progress, auction)) = self.orders.remove_auction(&id) else { return };
         match progress.on_auction_end(now, id, auction, &mut self.shared) {
-            Some(why) => self.conclude(id, progress, Err(why)),
+            Some(why) => self.conclude(now, id, progress, Err(why)),
             None => self.step(now, id, progress),
         }
     }
@@ -177,7 +177,7 @@ impl Client {
             let unpaid = self.leave(now, attempt, true);
             progress.bill.unpaid = progress.bill.unpaid.saturating_plus(unpaid);
         }
-        self.conclude(id, progress, Ok(()));
+        self.conclude(now, id, progress, Ok(()));
     }
 
     /// Notes that the provider that an order waits for failed it.
@@ -188,7 +188,7 @@ impl Client {
                 let attempt = self.leave_phase(now, phase);
                 self.go_elsewhere(now, id, progress, &conduct, attempt, why);
             }
-            None => self.conclude(id, progress, Err(why)),
+            None => self.conclude(now, id, progress, Err(why)),
         }
     }
 
@@ -215,12 +215,14 @@ impl Client {
             let unpaid = self.leave(now, attempt, false);
             progress.bill.unpaid = progress.bill.unpaid.saturating_plus(unpaid);
         }
-        if !conduct.may_be_asked_again(why) {
+        if !conduct.may_be_asked_again(why, is_proven) {
             progress.failed.push(from);
         }
         if is_for_good(why) {
             progress.out.push(from);
         }
+        // It was that one's word: the next one gives its own. (`WR-22`)
+        progress.forget_count();
         progress.last_failure = Some(why);
         progress.back_off.failed();
         self.shared.outbox.order_news(id, OrderNews::FailedOver { from, why });
@@ -230,7 +232,7 @@ impl Client {
             let lot = progress.lot();
             let statement = Statement { provider: from, prefix: conduct.prefix, is_proven, why };
             if let Some(why) = progress.refusals.refused(statement, &lot) {
-                return self.conclude(id, progress, Err(why));
+                return self.conclude(now, id, progress, Err(why));
             }
         }
         self.step(now, id, progress);
@@ -265,7 +267,7 @@ impl Client {
                 }
             }
         }
-        self.conclude(id, progress, Err(why));
+        self.conclude(now, id, progress, Err(why));
     }
 
     /// Leaves a phase. Returns its attempt, if it is one. An award that is out is given back once it is taken.
@@ -296,16 +298,27 @@ impl Client {
     }
 
     /// Says how an order ended, with its bill, and releases the candidates that are left.
-    pub(super) fn conclude(&mut self, id: OrderId, progress: Progress, outcome: Result<(), Failure>) {
-        let outbox = &mut self.shared.outbox;
+    pub(super) fn conclude(
+        &mut self,
+        now: Time,
+        id: OrderId,
+        progress: Progress,
+        outcome: Result<(), Failure>,
+    ) {
         for candidate in &progress.candidates {
-            outbox.release_loser(candidate);
+            self.shared.outbox.release_loser(candidate);
+        }
+        if matches!(outcome, Err(Failure::OverCeiling { .. }))
+            && let Some(bought) = self.shared.memory.purchases.of_mut(progress.order.model)
+        {
+            // What is usual may be so no more: the next order may pay twice as much. (`MK-52`)
+            bought.history.refused(now);
         }
         let bill = progress.bill;
         let news = match outcome {
             Ok(()) => OrderNews::Done(bill),
             Err(why) => OrderNews::Failed { why, bill },
         };
-        outbox.order_news(id, news);
+        self.shared.outbox.order_news(id, news);
     }
 }

@@ -28,15 +28,19 @@ impl Client {
 
     /// Notes why a provider does not bid. (`MK-49`)
     fn on_decline(&mut self, now: Time, from: NodeId, prefix: Prefix, decline: &Decline) {
-        if !decline.extensions.are_understood() || !self.shared.crowds.heard(now, &decline.call.0, from) {
+        if !decline.extensions.are_understood() {
             return;
         }
+        self.shared.crowds.heard(now, &decline.call.0, from);
         let Some((id, active)) = self.orders.by_call(&decline.call) else { return };
         let ActiveOrder { progress, phase: Phase::Auction(auction) } = active else { return };
         if !progress.asks(auction, &from) || !progress.order.preferences.allow(&from) {
             return;
         }
         let is_proven = self.shared.memory.level(&from) > 0;
+        if !auction.hears(from, is_proven) {
+            return;
+        }
         auction.decline(&from, is_proven);
         self.shared.book.answered(&progress.order.model, &from);
         progress.refusals.declined(Statement { provider: from, prefix, is_proven, why: decline.why });

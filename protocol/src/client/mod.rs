@@ -330,7 +330,7 @@ impl Client {
             progress.is_try = bought.exploration.count(now);
         }
         match refused {
-            Some(fault) => self.conclude(id, progress, Err(Failure::Order(fault))),
+            Some(fault) => self.conclude(now, id, progress, Err(Failure::Order(fault))),
             None => self.step(now, id, progress),
         }
     }

@@ -1,5 +1,7 @@
 //! What follows where an auction has no winner: whom the next call invites, when the order may come back, and why it ends.
 
+use std::collections::BTreeSet;
+
 use crate::ident::NodeId;
 use crate::io::{Failure, OrderNews};
 use crate::limits;
@@ -7,7 +9,7 @@ use crate::market::auction::BidReport;
 use crate::market::call::CallId;
 use crate::market::invite::Share;
 use crate::market::score::Fate;
-use crate::time::Time;
+use crate::time::{Span, Time};
 use crate::wire::message::{Refusal, Release, ReleaseReason, ToProvider};
 use crate::work::order::OrderId;
 
@@ -78,6 +80,38 @@ impl Progress {
         !self.was_awarded && self.had_grace()
     }
 
+    /// Returns whether everybody that is known to sell the model has answered, or had a moment for it: what those say that have come
+    /// first ends no order that another would serve. (`MK-15`)
+    pub(super) fn has_heard_all(
+        &self,
+        now: Time,
+        answered: impl Fn(&NodeId) -> bool,
+        shared: &SharedState,
+    ) -> bool {
+        let model = &self.order.model;
+        let sellers = shared.book.sellers(now, model);
+        let proven = shared.memory.proven(model);
+        let known: BTreeSet<&NodeId> = sellers.iter().map(|seller| &seller.provider).chain(proven).collect();
+        // Who has just bid is known for it: where they are all strangers, others have half of that moment.
+        let had_half = self.called_at >= self.started + Span(limits::SELLER_GRACE.0 / 2);
+        let is_market = had_half || known.iter().any(|seller| shared.has_served(seller));
+        self.had_grace() || (is_market && known.into_iter().all(answered))
+    }
+
+    /// Returns those that the order's user names and that are known to sell its model, or have sold it.
+    fn named_sellers(&self, now: Time, shared: &SharedState) -> Vec<NodeId> {
+        let model = &self.order.model;
+        let sellers = shared.book.sellers(now, model).into_iter().map(|seller| seller.provider);
+        let known: BTreeSet<NodeId> = sellers.chain(shared.memory.proven(model).copied()).collect();
+        let named = self.order.preferences.named().unwrap_or_default();
+        named.iter().filter(|provider| known.contains(provider)).copied().collect()
+    }
+
+    /// Gives the next call twice the time where not everybody has answered the last one: who is slow is heard as well. (`MK-15`)
+    fn waits_longer(&mut self, heard_all: bool) {
+        self.unanswered = self.unanswered.max(u32::from(!heard_all));
+    }
+
     /// Returns whether who has just come had a moment before the last call.
     fn had_grace(&self) -> bool {
         self.called_at >= self.started + limits::SELLER_GRACE
@@ -134,12 +168,10 @@ impl Progress {
         let why = Failure::Refused(refusals::cause(declines)?);
         self.obstacle = Some(why);
         self.invites = Some(self.invited);
-        // Another that sells may be away for a moment.
+        // Another that sells may be away for a moment, or slow.
         let has_declined = |seller: &NodeId| declines.iter().any(|said| said.provider == *seller);
-        let model = self.order.model;
-        let sellers = shared.book.sellers(now, &model);
-        let mut known = sellers.iter().map(|seller| &seller.provider).chain(shared.memory.proven(&model));
-        let is_late = self.had_grace() || known.all(has_declined);
+        let is_late = self.has_heard_all(now, has_declined, shared);
+        self.waits_longer(is_late);
         if !self.refusals.nobody_else_bids(declines, is_late) {
             return Some(None);
         }
@@ -167,6 +199,12 @@ impl Progress {
         shared: &mut SharedState,
     ) -> Option<Failure> {
         self.widen();
+        let answered = |seller: &NodeId| {
+            let mut bids = reports.iter().map(|bid| bid.provider).chain(late.iter().map(|bid| bid.provider));
+            bids.any(|provider| provider == *seller) || declines.iter().any(|said| said.provider == *seller)
+        };
+        let heard_all = self.has_heard_all(now, answered, shared);
+        self.waits_longer(heard_all);
         let is_last = self.invited >= Share::ALL;
         let dear = reports.iter().filter_map(|report| {
             if let Fate::OverCeiling { most } = report.fate { Some((report.price, most)) } else { None }
@@ -188,7 +226,8 @@ impl Progress {
                 self.forgive();
                 let failed = || reports.iter().filter(|report| report.fate == Fate::FailedBefore);
                 if failed().all(|report| self.out.contains(&report.provider)) {
-                    return self.why_out().filter(|_| is_last && late.is_empty());
+                    let is_own = |why: &Failure| heard_all || matches!(why, Failure::Payment(_));
+                    return self.why_out().filter(|why| is_last && is_own(why) && late.is_empty());
                 }
                 let memory = &shared.memory;
                 let again = failed()
@@ -219,7 +258,10 @@ impl Progress {
         };
         let left = self.deadline.since(now);
         let may_be_in_time = late.iter().any(|bid| bid.may_be_in_time(left));
-        let is_hoped = may_be_in_time || reports.iter().any(is_asked_again);
+        // One that the user names, and that has sold the model, is waited for as it is where nobody else bids.
+        let awaits = |provider: &NodeId| !answered(provider) && !self.out.contains(provider);
+        let awaits_named = self.named_sellers(now, shared).iter().any(awaits);
+        let is_hoped = !heard_all || awaits_named || may_be_in_time || reports.iter().any(is_asked_again);
         match self.affordable(reports) {
             // `max_tokens` is a limit: an answer that can be paid for is better than none.
             Some(tokens) if is_last && self.shorten(tokens) => None,

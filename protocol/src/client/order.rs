@@ -203,8 +203,7 @@ impl Progress {
             return None;
         }
         // What it may ask in an auction with nobody else, it may ask here. (`MK-52`)
-        let won_lately = shared.memory.purchases.won_lately(model);
-        if shared.price_max(&self.order, won_lately, 1).is_some_and(|most| candidate.price > most) {
+        if shared.price_max(&self.order, &[]).is_some_and(|most| candidate.price > most) {
             return None;
         }
         let fits = self.unfit(candidate).is_none() && self.can_pay(candidate, shared).is_ok();

@@ -311,6 +311,11 @@ impl Progress {
         is_believed
     }
 
+    /// Forgets what a provider has counted.
+    pub(super) const fn forget_count(&mut self) {
+        self.counted = None;
+    }
+
     /// Counts a part of the answer as delivered. Returns it as the user sees it: vectors are counted over all attempts.
     pub(super) fn deliver(&mut self, content: Content, rows_before: u32) -> Content {
         let is_empty = matches!(&content, Content::Tokens { ids, .. } if ids.is_empty());

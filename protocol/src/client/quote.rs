@@ -10,7 +10,7 @@ use crate::market::book::lowest_by_prefix;
 use crate::market::call::Classes;
 use crate::market::history::median;
 use crate::market::quote::{Basis, Quote, QuotedBill, QuotedChannel};
-use crate::market::ranking::{price_of, reserve};
+use crate::market::ranking::{Rival, price_of, reserve};
 use crate::market::score::{Lot, Place};
 use crate::time::Time;
 use crate::wire::message::Refusal;
@@ -61,6 +61,12 @@ impl Client {
         let known = self.known_prices(now, order, &mut lot, sellers);
         let memory = &self.shared.memory;
         let lowest = lowest_by_prefix(known.iter().map(|one| (one.prefix, one.price)));
+        let rivals = known.iter().map(|one| Rival {
+            prefix: one.prefix,
+            price: one.price,
+            has_served: self.shared.has_served(&one.ask.provider),
+        });
+        let rivals: Vec<Rival> = rivals.collect();
         let leased = lease.map(|lease| (lease.price, lease.price, lease.bid.provider, Basis::Lease));
         // Whom the order cannot pay it would not ask, where somebody else bids.
         let can_pay = |one: &&KnownPrice<'_>| {
@@ -84,7 +90,7 @@ impl Client {
             price,
             price_most,
             usual,
-            price_max: self.shared.price_max(order, won_lately, lowest.len()),
+            price_max: self.shared.price_max(order, &rivals),
             won_lately,
             input_tokens: lot.input.count(),
             output_tokens: expected,

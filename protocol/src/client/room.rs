@@ -1,6 +1,6 @@
 //! When those that are full can serve an order that has too little time for them, by their word. (`MK-50`)
 
-use crate::ident::NodeId;
+use crate::ident::{NodeId, Prefix};
 use crate::limits;
 use crate::market::bid::Bid;
 use crate::time::{Span, Time};
@@ -10,6 +10,9 @@ use crate::work::price::Price;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct LateBid {
     pub(super) provider: NodeId,
+    pub(super) prefix: Prefix,
+    /// Whether its bidder has served this client.
+    pub(super) is_proven: bool,
     pub(super) price: Price,
     /// Until its first token, by the bidder's word.
     wait: Span,
@@ -24,7 +27,13 @@ pub(super) struct LateBid {
 impl LateBid {
     /// Returns what a bid says to an order with so much input, so many tokens of answer as are usual, and so many milliseconds
     /// left.
-    pub(super) fn of(bid: &Bid, input_tokens: u64, answer_tokens: u64, left_ms: u64) -> Self {
+    pub(super) fn of(
+        bid: &Bid,
+        (prefix, is_proven): (Prefix, bool),
+        input_tokens: u64,
+        answer_tokens: u64,
+        left_ms: u64,
+    ) -> Self {
         let (reading, writing) = (bid.reading_ms(input_tokens), bid.writing_ms(answer_tokens));
         let begins = u64::from(bid.start_ms).saturating_add(u64::from(bid.ahead_ms));
         let job = reading.saturating_add(writing);
@@ -33,6 +42,8 @@ impl LateBid {
         let late = if reading < left_ms { served.min(begins) } else { served };
         Self {
             provider: bid.provider,
+            prefix,
+            is_proven,
             price: bid.price,
             wait: Span::from_ms(u64::from(bid.start_ms).saturating_add(reading)),
             reading: Span::from_ms(reading),

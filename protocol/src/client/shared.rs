@@ -8,7 +8,7 @@ use crate::market::book::Book;
 use crate::market::call::CallId;
 use crate::market::invite::Crowds;
 use crate::market::lease::Leases;
-use crate::market::ranking::price_max;
+use crate::market::ranking::{Rival, price_max};
 use crate::outbox::Outbox;
 use crate::session::StaticKey;
 use crate::time::Time;
@@ -42,14 +42,17 @@ pub(super) struct SharedState {
 }
 
 impl SharedState {
-    /// Returns the most that a bid of an order may ask where bids of so many prefixes are read and so much won lately. (`MK-52`)
-    pub(super) fn price_max(
-        &self,
-        order: &Order,
-        won_lately: Option<Price>,
-        prefixes: usize,
-    ) -> Option<Price> {
-        price_max(order.price_max, won_lately.filter(|_| self.config.market.ceiling), prefixes)
+    /// Returns the most that a bid of an order may ask beside these. (`MK-52`)
+    pub(super) fn price_max(&self, order: &Order, rivals: &[Rival]) -> Option<Price> {
+        let purchases = &self.memory.purchases;
+        let won_lately = purchases.won_lately(&order.model).filter(|_| self.config.market.ceiling);
+        let refused = purchases.of(&order.model).map_or(0, |bought| bought.history.refusals());
+        price_max(order.price_max, won_lately, refused, rivals)
+    }
+
+    /// Returns whether a provider has served this client, or as good as all have. (`MK-52`)
+    pub(super) fn has_served(&self, provider: &NodeId) -> bool {
+        self.memory.level(provider) > 0 || !self.config.market.quota
     }
 
     /// Returns that nobody sells a model, and how many others are on offer.

@@ -40,7 +40,7 @@ impl Client {
     ) {
         let why = Failure::Payment(fault);
         if progress.ends_unpaid(fault, Some(conduct.provider), &mut self.shared) {
-            self.conclude(id, progress, Err(why));
+            self.conclude(now, id, progress, Err(why));
         } else {
             self.go_elsewhere(now, id, progress, conduct, None, why);
         }

@@ -57,6 +57,8 @@ pub(super) struct Conduct {
     is_late: bool,
     /// How long the job has waited for its turn beyond what was promised, if it waits by the provider's last word.
     waiting: Option<Timing>,
+    /// How long what has come took, if that is many times what was promised.
+    slow: Option<Timing>,
 }
 
 impl Conduct {
@@ -83,13 +85,15 @@ impl Conduct {
             paid: false,
             is_late: false,
             waiting: None,
+            slow: None,
         }
     }
 
     /// Returns whether the next call of an order may ask its provider again, which has failed it like this. (`MK-15`)
-    pub(super) const fn may_be_asked_again(&self, why: Failure) -> bool {
+    pub(super) const fn may_be_asked_again(&self, why: Failure, is_proven: bool) -> bool {
         let was_held = self.is_late && matches!(why, Failure::Refused(_));
-        passes(why) && !was_held
+        // What says nothing of a provider says nothing for one that has not served yet: it could be said to each award.
+        passes(why) && !was_held && (is_proven || !is_harmless(why))
     }
 
     pub(super) fn of_attempt(now: Time, attempt: &Attempt) -> Self {
@@ -100,6 +104,7 @@ impl Conduct {
             paid: attempt.cost() > Nano::ZERO,
             is_late: attempt.is_late(now),
             waiting: attempt.waiting(now),
+            slow: attempt.slow(now),
             ..Self::of_award(attempt.started, &attempt.candidate)
         }
     }
@@ -108,6 +113,8 @@ impl Conduct {
 fn blame(why: Failure, conduct: &Conduct, proven: bool, works: bool) -> Blame {
     let is_late = conduct.is_late && !conduct.delivered;
     match why {
+        // A token now and then is no answer, and costs whoever gives it nothing.
+        Failure::Deadline if conduct.slow.is_some() => Blame::Slow(conduct.slow),
         // Where it has worked on others of this client's jobs meanwhile, it may be these that were in the way: its slots, or the channel's
         // window. Its own word for it may have ended before its turn came.
         Failure::Deadline | Failure::Stalled if is_late && works => Blame::Slow(conduct.waiting),
@@ -257,6 +264,14 @@ impl SharedState {
         let trusted = self.memory.is_trusted(&provider);
         let works = self.memory.works(now, &provider, began);
         let mut blame = blame(why, conduct, self.memory.level(&provider) > 0, works);
+        // Who has served on credit and then sees no deposit may be right: this node's own ledger may be behind, or the provider's.
+        let is_unsettled = |account: &ChannelId| !self.payments.is_settled(now, account);
+        if why == Failure::Refused(Refusal::Unpaid)
+            && conduct.delivered
+            && conduct.account.as_ref().is_some_and(is_unsettled)
+        {
+            blame = Blame::Nobody;
+        }
         if let Blame::Slow(timing) = blame
             && self.memory.was_slow(now, &provider, delay(timing), &mut self.outbox)
         {

@@ -8,7 +8,7 @@ use crate::limits;
 use crate::market::bid::{Bid, BidHash};
 use crate::market::call::{CallId, Classes};
 use crate::market::invite::Enough;
-use crate::market::ranking::{Bidder, Contender, ReceivedBid, Rule, Wants, rank, second};
+use crate::market::ranking::{Bidder, Contender, ReceivedBid, Rival, Rule, Wants, rank, second};
 use crate::market::score::{Fate, Lot, Standing};
 use crate::time::Time;
 use crate::work::price::Price;
@@ -30,6 +30,10 @@ pub struct Auction {
     invites_all: bool,
     /// Those that were called, where the call went to them alone, and of them those that have not answered. (`MK-66`)
     called: Option<(Vec<NodeId>, Vec<NodeId>)>,
+    /// Those that were called besides a part of the crowd. (`MK-17`)
+    besides: Vec<NodeId>,
+    /// Those that have answered: each has one word.
+    answered: BTreeSet<NodeId>,
     /// Answers of proven providers that are no bids, or bids that cannot be taken.
     declined: usize,
     /// Bids that were not read.
@@ -119,6 +123,8 @@ impl Auction {
             beyond: Vec::new(),
             invites_all: false,
             called: None,
+            besides: Vec::new(),
+            answered: BTreeSet::new(),
             declined: 0,
             unread: 0,
             rule: Rule::Reserve,
@@ -143,10 +149,25 @@ impl Auction {
         Self { called: Some((called.clone(), called)), invites_all: true, ..self }
     }
 
+    /// Returns the same auction of a call that went to these besides. (`MK-17`)
+    #[must_use]
+    pub fn beside(self, besides: Vec<NodeId>) -> Self {
+        Self { besides, ..self }
+    }
+
     /// Returns whether a provider was called directly; nothing where everybody was, or a part of the crowd.
     #[must_use]
     pub fn calls(&self, provider: &NodeId) -> Option<bool> {
+        if self.besides.contains(provider) {
+            return Some(true);
+        }
         self.called.as_ref().map(|(called, _)| called.contains(provider))
+    }
+
+    /// Notes that a provider answers the call. Returns whether it is its first word: a second one counts for nothing. Of strangers
+    /// no more are heard than answer a seek. (`MK-6`)
+    pub fn hears(&mut self, provider: NodeId, is_proven: bool) -> bool {
+        (is_proven || self.answered.len() < limits::ASKS_MAX) && self.answered.insert(provider)
     }
 
     /// Notes an answer. Returns whether it counts: where some were called, only theirs does.
@@ -163,15 +184,10 @@ impl Auction {
         awaits && self.counts(provider)
     }
 
-    /// Accepts a verified bid. The first of each provider counts; past [`limits::BIDS_MAX`] of its kind none does, nor past the
+    /// Accepts a verified bid that was heard ([`Self::hears`]). Past [`limits::BIDS_MAX`] of its kind none does, nor past the
     /// few of its prefix, unless everybody was invited and no other prefix bids. (`MK-6`, `MK-51`)
     pub fn accept(&mut self, bid: Bid, hash: BidHash, prefix: Prefix, bidder: Bidder) -> BidVerdict {
         if !self.counts(&bid.provider) {
-            return BidVerdict::Ignored;
-        }
-        let known =
-            self.bids.iter().chain(&self.beyond).any(|received| received.bid.provider == bid.provider);
-        if known {
             return BidVerdict::Ignored;
         }
         let alike = || self.bids.iter().filter(|received| received.bidder == bidder);
@@ -202,6 +218,12 @@ impl Auction {
         }
     }
 
+    /// Returns whether a provider has answered the call.
+    #[must_use]
+    pub fn has_answered(&self, provider: &NodeId) -> bool {
+        self.answered.contains(provider)
+    }
+
     /// Returns whether nothing is worth waiting for any more. (`MK-20`)
     #[must_use]
     pub fn has_enough(&self) -> bool {
@@ -220,23 +242,27 @@ impl Auction {
         self.bids.len()
     }
 
-    /// Returns from how many prefixes those bid that are not left alone, whether or not they can be asked: they bound each other.
-    /// (`MK-52`)
+    /// Returns what those ask that are not left alone, whether or not they can be asked: it bounds others. (`MK-52`)
     #[must_use]
-    pub fn prefixes(&self) -> usize {
-        self.prefixes_of(|bidder| bidder != Bidder::LeftAlone)
+    pub fn rivals(&self, has_served: impl Fn(&NodeId) -> bool) -> Vec<Rival> {
+        let bids = self.bids.iter().filter(|received| received.bidder != Bidder::LeftAlone);
+        bids.map(|ReceivedBid { bid, prefix, .. }| Rival {
+            prefix: *prefix,
+            price: bid.price,
+            has_served: has_served(&bid.provider),
+        })
+        .collect()
     }
 
-    fn prefixes_of(&self, counts: impl Fn(Bidder) -> bool) -> usize {
-        let counted = self.bids.iter().filter(|bid| counts(bid.bidder));
-        counted.map(|bid| bid.prefix).collect::<BTreeSet<Prefix>>().len()
+    fn prefixes_of(&self, counts: impl Fn(&ReceivedBid) -> bool) -> usize {
+        self.bids.iter().filter(|bid| counts(bid)).map(|bid| bid.prefix).collect::<BTreeSet<Prefix>>().len()
     }
 
     /// Scores every bid once, by what `stands` says the client knows of each bidder. (`MK-7`, `MK-8`, `MK-13`, `MK-32`)
     #[must_use]
     pub fn close(mut self, wants: &Wants<'_>, stands: impl Fn(&Bid, Prefix) -> Standing) -> Outcome {
         let (call, classes, rule) = (self.call, self.classes, self.rule);
-        if self.prefixes_of(|bidder| matches!(bidder, Bidder::Proven | Bidder::Unproven)) <= 1 {
+        if self.prefixes_of(|bid| matches!(bid.bidder, Bidder::Proven | Bidder::Unproven)) <= 1 {
             self.bids.append(&mut self.beyond);
         }
         let (mut able, mut unable) = (Vec::new(), Vec::new());

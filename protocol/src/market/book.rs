@@ -230,10 +230,14 @@ impl Book {
         sellers.into_values().collect()
     }
 
-    /// Returns the median of what a model's sellers ask or have bid: of the lowest of each prefix, if there are several.
+    /// Returns the median of what a model's sellers ask or have bid, of those that have served if there are such: of the lowest of each
+    /// prefix, if there are several.
     #[must_use]
-    pub fn median(&self, now: Time, model: &ModelId) -> Option<Price> {
-        let sellers = self.sellers(now, model);
+    pub fn median(&self, now: Time, model: &ModelId, has_served: impl Fn(&NodeId) -> bool) -> Option<Price> {
+        let mut sellers = self.sellers(now, model);
+        if sellers.iter().any(|seller| has_served(&seller.provider)) {
+            sellers.retain(|seller| has_served(&seller.provider));
+        }
         let lowest = lowest_by_prefix(sellers.iter().map(|seller| (seller.prefix, seller.price)));
         if lowest.len() > 1 {
             median(lowest.into_values())

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::ident::Prefix;
 use crate::limits;
+use crate::market::ranking::ceiling;
 use crate::market::score::Speed;
+use crate::time::Time;
 use crate::work::price::Price;
 
 /// The newest good jobs of one model, with all providers together.
@@ -14,6 +16,9 @@ pub struct History {
     answers: BTreeMap<u8, VecDeque<u32>>,
     timings: VecDeque<Timing>,
     units: VecDeque<u64>,
+    /// How often orders have ended because all bids asked more than a bid may, since one won that did not; and when last.
+    refused: u32,
+    refused_at: Option<Time>,
 }
 
 /// How long one job took, or several together.
@@ -73,6 +78,9 @@ impl History {
     ///
     /// While others have won as well, only the four newest of a prefix are kept: one owner does not make the median.
     pub fn won(&mut self, price: Price, prefix: Prefix) {
+        if self.median_bid().is_some_and(|median| price <= ceiling(median)) {
+            (self.refused, self.refused_at) = (0, None);
+        }
         push(&mut self.won, (price, prefix));
         let prefixes: BTreeSet<Prefix> = self.won.iter().map(|(_, prefix)| *prefix).collect();
         if prefixes.len() < 2 {
@@ -92,6 +100,21 @@ impl History {
     pub fn median_bid(&self) -> Option<Price> {
         let prices = self.won.iter().map(|(price, _)| *price);
         (self.won.len() >= limits::WON_MIN).then(|| median(prices)).flatten()
+    }
+
+    /// Notes that an order has ended because all bids asked more than a bid may: once in a while, so that who asks more each time waits
+    /// for it. (`MK-52`)
+    pub fn refused(&mut self, now: Time) {
+        if self.refused_at.is_none_or(|at| now >= at + limits::CEILING_LIFTED_EVERY) {
+            self.refused = self.refused.saturating_add(1);
+            self.refused_at = Some(now);
+        }
+    }
+
+    /// Returns how often that was, since one won that asked no more.
+    #[must_use]
+    pub const fn refusals(&self) -> u32 {
+        self.refused
     }
 
     /// Notes a job that ended well: the class of its `max_tokens`, its answer and its units.

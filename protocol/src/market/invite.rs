@@ -66,12 +66,14 @@ struct Tally {
     /// When most of those that answer have done so: the first estimate goes by them.
     estimate_at: Option<Time>,
     heard: BTreeSet<NodeId>,
+    /// Those that were called besides, and have not answered: they say nothing of the crowd.
+    besides: Vec<NodeId>,
     kind: TallyKind,
 }
 
 impl Tally {
     fn new(kind: TallyKind, topic: Topic, invited: Share, until: Time) -> Self {
-        Self { topic, invited, until, estimate_at: None, heard: BTreeSet::new(), kind }
+        Self { topic, invited, until, estimate_at: None, heard: BTreeSet::new(), besides: Vec::new(), kind }
     }
 
     /// Returns how many there are of whom these are the invited share.
@@ -143,9 +145,10 @@ impl Crowds {
         self.open(id, Tally { estimate_at: Some(now + limits::BID_WINDOW), ..tally });
     }
 
-    /// Notes that a call goes out; answers to it count until then, and who gives one is waited for the next time.
-    pub fn call(&mut self, id: [u8; 16], topic: Topic, invited: Share, until: Time) {
-        self.open(id, Tally::new(TallyKind::Call, topic, invited, until));
+    /// Notes that a call goes out, and to these besides; answers to it count until then, and who gives one is waited for the next time.
+    pub fn call(&mut self, id: [u8; 16], topic: Topic, invited: Share, until: Time, besides: &[NodeId]) {
+        let tally = Tally::new(TallyKind::Call, topic, invited, until);
+        self.open(id, Tally { besides: besides.to_vec(), ..tally });
     }
 
     /// Notes that a call goes to some that are known; answers to it count until then.
@@ -159,10 +162,17 @@ impl Crowds {
         }
     }
 
-    /// Notes that an answer came. Returns whether it is the first of this provider, and in time.
+    /// Notes that an answer came. Returns whether it is the first of this provider, in time, and of one that was invited: the others
+    /// would else seem to be a crowd of which honest ones keep silent.
     pub fn heard(&mut self, now: Time, id: &[u8; 16], from: NodeId) -> bool {
         let Some(tally) = self.open.get_mut(id) else { return false };
-        now < tally.until && tally.heard.len() < limits::ASKS_MAX && tally.heard.insert(from)
+        if now >= tally.until {
+            return false;
+        }
+        let besides = tally.besides.len();
+        tally.besides.retain(|other| *other != from);
+        let is_invited = tally.invited.invites(id, &from) && tally.heard.len() < limits::ASKS_MAX;
+        (is_invited && tally.heard.insert(from)) || tally.besides.len() < besides
     }
 
     /// Learns how large a crowd is from the invitations whose time is over, in which silence forgets what was known, and where nothing
@@ -203,8 +213,11 @@ mod tests {
     use super::*;
     use crate::work::order::ModelId;
 
+    fn provider(number: u64) -> NodeId {
+        NodeId(*blake3::hash(&number.to_le_bytes()).as_bytes())
+    }
+
     fn invited(share: Share, id: u8, providers: u64) -> u64 {
-        let provider = |number: u64| NodeId(*blake3::hash(&number.to_le_bytes()).as_bytes());
         (0..providers).filter(|number| share.invites(&[id; 16], &provider(*number))).count() as u64
     }
 
@@ -253,14 +266,30 @@ mod tests {
 
     /// (`MK-17`)
     #[test]
+    fn who_is_called_besides_is_heard_once_and_makes_no_crowd() {
+        let (mut crowds, topic) = (Crowds::default(), Topic::Model(ModelId([1; 32])));
+        crowds.call([1; 16], topic, Share::FIRST, Time(1), &[provider(0)]);
+        assert!(!Share::FIRST.invites(&[1; 16], &provider(0)));
+        assert!(crowds.heard(Time(0), &[1; 16], provider(0)));
+        assert!(!crowds.heard(Time(0), &[1; 16], provider(0)));
+        crowds.learn(Time(1));
+        assert_eq!(crowds.share(topic, 16), None);
+    }
+
+    /// (`MK-17`)
+    #[test]
     fn the_crowd_is_learnt_from_answers_and_forgotten_in_silence() {
         let (mut crowds, topic) = (Crowds::default(), Topic::Model(ModelId([1; 32])));
-        let mut round = |number: u8, answers: u8| {
+        let mut round = |number: u8, answers: usize| {
             let share = crowds.share(topic, 16).unwrap_or(Share::ALL);
-            crowds.call([number; 16], topic, share, Time(1));
-            for from in 0..answers {
-                assert!(crowds.heard(Time(0), &[number; 16], NodeId([from; 32])));
-                assert!(!crowds.heard(Time(0), &[number; 16], NodeId([from; 32])), "a provider counts once");
+            crowds.call([number; 16], topic, share, Time(1), &[]);
+            let is_invited = |from: &NodeId| share.invites(&[number; 16], from);
+            for from in (0..).map(provider).filter(is_invited).take(answers) {
+                assert!(crowds.heard(Time(0), &[number; 16], from));
+                assert!(!crowds.heard(Time(0), &[number; 16], from), "a provider counts once");
+            }
+            for from in (0..10_000).map(provider).filter(|from| !is_invited(from)) {
+                assert!(!crowds.heard(Time(0), &[number; 16], from), "who was not invited says nothing");
             }
             assert!(!crowds.heard(Time(1), &[number; 16], NodeId([255; 32])), "the time is over");
             crowds.learn(Time(1));
@@ -273,7 +302,7 @@ mod tests {
         assert_eq!(round(5, 3), Some(Share::ALL));
         let enough = |topic, wanted, with_strangers| {
             let Enough { proven, all } =
-                crowds.enough(topic, wanted, with_strangers, |bidder| *bidder != NodeId([0; 32]));
+                crowds.enough(topic, wanted, with_strangers, |bidder| *bidder != provider(0));
             (proven, all)
         };
         assert_eq!([16, 1].map(|wanted| enough(topic, wanted, true)), [(2, 3), (1, 1)]);

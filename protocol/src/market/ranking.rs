@@ -1,5 +1,7 @@
 //! How the bids of an auction are ranked, which of them is tried, and what the best one is paid.
 
+use std::collections::BTreeSet;
+
 use crate::amount::Nano;
 use crate::ident::{NodeId, Prefix};
 use crate::limits;
@@ -200,11 +202,41 @@ pub const fn ceiling(usual: Price) -> Price {
     Price(usual.0.saturating_mul(limits::CEILING_TIMES))
 }
 
-/// Returns the most that a bid may ask where bids of so many prefixes are read and so much won lately: what the user says, or else
+/// What one asks, as far as it bounds others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rival {
+    /// Where its bid comes from.
+    pub prefix: Prefix,
+    /// What it asks.
+    pub price: Price,
+    /// Whether it has served the client.
+    pub has_served: bool,
+}
+
+/// Returns the most that a bid may ask where so much won lately and so many orders have ended for it since: what the user says, or else
 /// what bounds a few sellers that nobody else does. (`MK-52`)
+///
+/// Three prefixes that ask about the same are a market whose price has risen. A stranger's low bid makes none: it costs nothing.
 #[must_use]
-pub fn price_max(of_order: Option<Price>, won_lately: Option<Price>, prefixes: usize) -> Option<Price> {
-    of_order.or(won_lately.map(ceiling).filter(|_| prefixes < limits::MARKET_PREFIXES_MIN))
+pub fn price_max(
+    of_order: Option<Price>,
+    won_lately: Option<Price>,
+    refused: u32,
+    rivals: &[Rival],
+) -> Option<Price> {
+    let most = || {
+        let most = (0..refused.min(u64::BITS)).fold(ceiling(won_lately?), |most, _| ceiling(most));
+        let lowest = rivals.iter().map(|rival| rival.price).filter(|price| *price > most).min();
+        let near = |lowest: Price| Price(lowest.0.saturating_add(lowest.0 / limits::MARKET_PARTS));
+        let is_market = |most_of_market: &Price| {
+            let counts =
+                |rival: &&Rival| rival.price <= *most_of_market && (rival.price > most || rival.has_served);
+            let prefixes: BTreeSet<Prefix> = rivals.iter().filter(counts).map(|rival| rival.prefix).collect();
+            prefixes.len() >= limits::MARKET_PREFIXES_MIN
+        };
+        Some(lowest.map(near).filter(is_market).unwrap_or(most))
+    };
+    of_order.or_else(most)
 }
 
 /// Puts the contenders in the order in which they are asked: by place, then by the rule. Scores within a fiftieth of the best of

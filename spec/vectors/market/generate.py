@@ -444,14 +444,35 @@ def priced(history, own, second, v, wait_ms, units):
             "price": str(paid(own, second, v * wait_ms, units, median))}
 
 
-def ceiling(own, median, prefixes):
-    """MK-52."""
-    most = own if own is not None else min(2 * median, U64 - 1) if median is not None and prefixes < 3 else None
-    return {"price_max": text_or_none(own), "median": text_or_none(median), "prefixes": prefixes, "most": text_or_none(most)}
+def ceiling(own, median, refused, bids):
+    """MK-52. A bid is its prefix, its price and whether its provider has served."""
+    most = own
+    if own is None and median is not None:
+        most = min(2 ** (refused + 1) * median, U64 - 1)
+        above = [price for _, price, _ in bids if price > most]
+        market = min(above) + min(above) // 4 if above else 0
+        if len({prefix for prefix, price, served in bids if price <= market and (price > most or served)}) >= 3:
+            most = min(market, U64 - 1)
+    return {"price_max": text_or_none(own), "median": text_or_none(median), "refused": refused,
+            "bids": [{"prefix": prefix, "price": str(price), "served": served} for prefix, price, served in bids],
+            "most": text_or_none(most)}
 
 
-CEILINGS = [(own, median, prefixes) for own in (None, 0, 30_000) for median in (None, 0, 10_000, U64 // 2, U64 - 1)
-            for prefixes in (1, 2, 3)]
+def three(*prices, served=False):
+    return [(1 + place, price, served) for place, price in enumerate(prices)]
+
+
+RISEN = three(30_000, 30_001, 37_500)
+CEILINGS = [(own, median, refused, bids) for own in (None, 0, 30_000) for median in (None, 0, 10_000, U64 // 2, U64 - 1)
+            for refused in (0, 1) for bids in ([], RISEN)]
+CEILINGS += [(None, 10_000, refused, []) for refused in (2, 50, 64, 1_000)]
+CEILINGS += [(None, 10_000, 0, bids) for bids in (
+    # Not near enough, of two prefixes, and with a low bid of a stranger or of one that has served.
+    three(30_000, 30_001, 37_501), [(1, 30_000, True), (2, 30_000, True), (2, 30_000, True)],
+    three(5_000, 30_000, 30_000), [(1, 5_000, True), *three(5_000, 30_000, 30_000)[1:]],
+    # One that has served beside strangers out of all reason, and a fourth above the market.
+    [(1, 500_000, True), (2, 10**12, False), (3, 10**12, False)], [*RISEN, (4, 10**9, True)],
+    three(U64 - 1, U64 - 1, U64 - 1), three(20_000, 20_000, 20_000), three(20_001, 20_001, 20_001))]
 write(__file__, "auctions.json", {"cases": AUCTIONS, "prices": [priced(*case) for case in PRICES],
                                   "ceilings": [ceiling(*case) for case in CEILINGS]})
 

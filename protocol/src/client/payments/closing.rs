@@ -39,13 +39,11 @@ impl Payments {
         self.timers(now, outbox);
     }
 
-    /// Begins to close a channel on which its provider serves no more, unless it may not have seen it yet: that takes it as long as a
-    /// deposit is waited for.
-    pub(in crate::client) fn close_refused(&mut self, now: Time, account: &ChannelId, outbox: &mut Outbox) {
+    /// Returns whether a channel has been open, as this node sees it, for so long that its provider has seen it as well: that takes it
+    /// as long as a deposit is waited for.
+    pub(in crate::client) fn is_settled(&self, now: Time, account: &ChannelId) -> bool {
         let opened = self.channels.get(account).and_then(|channel| channel.opened_at);
-        if opened.is_some_and(|at| now >= at + limits::PAYMENT_WAIT) {
-            self.close(now, account, outbox);
-        }
+        opened.is_some_and(|at| now >= at + limits::PAYMENT_WAIT)
     }
 
     /// Takes the next step of every close under way, and begins one on each channel that has been idle

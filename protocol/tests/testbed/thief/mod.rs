@@ -66,6 +66,12 @@ pub struct Thief {
     trickle: Option<(JobId, AnswerStream)>,
     /// Jobs that it will refuse as busy then.
     refused_at: BTreeMap<JobId, Time>,
+    /// Bids that begin in weeks, and go out before the true one.
+    pub late_first: u32,
+    /// Whether it bids only where the crowd is called, and it is invited.
+    pub is_of_crowd: bool,
+    /// After so many jobs it asks this, and bids late before.
+    pub raise: Option<(usize, Price)>,
     /// What it asks, if it answers seeks.
     pub ask: Option<Price>,
     told: u32,
@@ -92,6 +98,9 @@ impl Thief {
             flips: 0,
             trickle: None,
             refused_at: BTreeMap::new(),
+            late_first: 0,
+            is_of_crowd: false,
+            raise: None,
             ask: None,
             told: 0,
             is_patient: true,
@@ -99,6 +108,13 @@ impl Thief {
             jobs: BTreeMap::new(),
             outbox: VecDeque::new(),
         }
+    }
+
+    /// One of the many keys of an owner.
+    pub fn of_many(key: u32, plan: Plan, price: Price) -> Self {
+        let seed = *blake3::hash(&key.to_le_bytes()).as_bytes();
+        let (identity, session) = (Identity::from_seed(&seed), StaticKey::from_seed(seed));
+        Self { identity, session, is_of_crowd: true, ..Self::new(1, plan, price) }
     }
 
     pub fn id(&self) -> NodeId {
@@ -138,7 +154,7 @@ impl Thief {
             let decline = Decline { call: call.id, why, extensions: Extensions::NONE };
             return self.send(call.client, ToClient::Decline(decline));
         }
-        if self.plan == Plan::Silent {
+        if self.plan == Plan::Silent || (self.is_of_crowd && !call.invites(&self.id())) {
             return;
         }
         let bid = Bid {
@@ -164,9 +180,16 @@ impl Thief {
             features: Features::OWN,
             extensions: Extensions::NONE,
         };
-        let plain = codec::encode(&bid.sign(&self.identity));
-        let sealed = seal(&call.seal_key, &call.id.0, &plain, &mut self.entropy).unwrap();
-        self.send(call.client, ToClient::Bid(SealedBid { call: call.id, sealed }));
+        let raised = self.raise.is_none_or(|(jobs, _)| self.jobs.len() >= jobs);
+        let price = self.raise.filter(|_| raised).map_or(bid.price, |(_, price)| price);
+        let bid = Bid { price, ..bid };
+        let late = Bid { start_ms: u32::MAX, ..bid.clone() };
+        let late_first = if raised { self.late_first as usize } else { 0 };
+        for bid in std::iter::repeat_n(late, late_first).chain([bid]) {
+            let plain = codec::encode(&bid.sign(&self.identity));
+            let sealed = seal(&call.seal_key, &call.id.0, &plain, &mut self.entropy).unwrap();
+            self.send(call.client, ToClient::Bid(SealedBid { call: call.id, sealed }));
+        }
     }
 
     fn awarded(&mut self, from: NodeId, award: Award) {
@@ -341,7 +364,9 @@ impl Machine for Thief {
         }
         match input {
             Input::Gossip { gossip: VerifiedGossip::Call(call), .. } => self.called(&call),
-            Input::Received { message: Message::ToProvider(ToProvider::Call(call)), .. } => {
+            Input::Received { message: Message::ToProvider(ToProvider::Call(call)), .. }
+                if !self.is_of_crowd =>
+            {
                 self.called(&call)
             }
             Input::Gossip { gossip: VerifiedGossip::Seek(seek), .. } => self.sought(&seek),
