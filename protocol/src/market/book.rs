@@ -235,15 +235,11 @@ impl Book {
     #[must_use]
     pub fn median(&self, now: Time, model: &ModelId, has_served: impl Fn(&NodeId) -> bool) -> Option<Price> {
         let mut sellers = self.sellers(now, model);
-        if sellers.iter().any(|seller| has_served(&seller.provider)) {
-            sellers.retain(|seller| has_served(&seller.provider));
-        }
+        let is_known = sellers.iter().any(|seller| has_served(&seller.provider));
+        sellers.retain(|seller| !is_known || has_served(&seller.provider));
         let lowest = lowest_by_prefix(sellers.iter().map(|seller| (seller.prefix, seller.price)));
-        if lowest.len() > 1 {
-            median(lowest.into_values())
-        } else {
-            median(sellers.iter().map(|seller| seller.price))
-        }
+        let all = || median(sellers.iter().map(|seller| seller.price));
+        if lowest.len() > 1 { median(lowest.into_values()) } else { all() }
     }
 
     /// Forgets what a provider offered that has left.
