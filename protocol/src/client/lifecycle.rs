@@ -64,6 +64,7 @@ impl Client {
     /// Sends a provider what is left of the task.
     fn attempt(&mut self, now: Time, id: OrderId, mut progress: Progress, session: OpenSession) {
         let (job, provider) = (session.job, session.candidate.bid.provider);
+        progress.state_to(Some(provider));
         match progress.set_aside(now, &session.candidate, &mut self.shared) {
             Ok(account) => {
                 if session.opening.is_none() && !session.recounted {
@@ -95,7 +96,7 @@ impl Client {
         }
         // Nobody serves what it has not counted: to begin anew would bill the input twice.
         let has_begun = attempt.stream.next() > 0;
-        if attempt.recounted || has_begun || !progress.recount(counted) {
+        if attempt.recounted || has_begun || !progress.recount(attempt.candidate.bid.provider, counted) {
             return self.fail_over(now, id, Failure::FalseCount { stated, counted });
         }
         if let Some(why) = progress.unfit(&attempt.candidate) {
@@ -221,8 +222,7 @@ impl Client {
         if is_for_good(why) {
             progress.out.push(from);
         }
-        // It was that one's word: the next one gives its own. (`WR-22`)
-        progress.forget_count();
+        progress.state_to(None);
         progress.last_failure = Some(why);
         progress.back_off.failed();
         self.shared.outbox.order_news(id, OrderNews::FailedOver { from, why });

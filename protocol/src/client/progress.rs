@@ -94,7 +94,9 @@ pub(super) struct Progress {
     /// Whom the next call invites, where nobody of those could be awarded.
     pub(super) invites: Option<Share>,
     /// The input tokens of the whole task as a provider counts them, where this node does not. (`WR-22`)
-    counted: Option<u32>,
+    counted: Option<(NodeId, u32)>,
+    /// Whom the task is stated to.
+    stated_to: Option<NodeId>,
     /// Output tokens that the user has already.
     pub(super) delivered: Vec<u32>,
     /// Vectors that the user has already.
@@ -151,6 +153,7 @@ impl Progress {
             invited: Share::FIRST,
             invites: None,
             counted: None,
+            stated_to: None,
             delivered: Vec::new(),
             rows: 0,
             bill: Bill::default(),
@@ -285,12 +288,15 @@ impl Progress {
         true
     }
 
-    /// Returns the input tokens of the task that is left, as this node states them: what it has counted itself, else what a
-    /// provider counted, else an estimate; and what was delivered, which is input now.
+    /// Returns the input tokens of the task that is left, as this node states them: what it has counted itself, else what the
+    /// provider counted that it is stated to, else an estimate; and what was delivered, which is input now.
     fn input_left(&self, left: &Task) -> u32 {
         let counted = match &self.order.input {
             InputCount::Counted(counts) => Some(sum(counts.get(self.rows as usize..).unwrap_or_default())),
-            InputCount::Estimated => self.counted.filter(|_| self.rows == 0),
+            InputCount::Estimated => {
+                let of_provider = self.counted.filter(|(provider, _)| self.stated_to == Some(*provider));
+                of_provider.map(|(_, count)| count).filter(|_| self.rows == 0)
+            }
         };
         let count = counted.map_or_else(
             || left.input_tokens_estimate(),
@@ -301,19 +307,19 @@ impl Progress {
 
     /// Takes a provider's count of the input of the task that is left. Returns whether it can be believed: this node has not
     /// counted itself, and no text of this length has more. (`WR-22`)
-    pub(super) fn recount(&mut self, count: u64) -> bool {
+    pub(super) fn recount(&mut self, provider: NodeId, count: u64) -> bool {
         let most = self.task_left().input_tokens_max();
         let is_believed = self.order.input == InputCount::Estimated && count <= most;
         if is_believed {
             let whole = count.saturating_sub(self.delivered.len() as u64);
-            self.counted = u32::try_from(whole).ok();
+            self.counted = u32::try_from(whole).ok().map(|whole| (provider, whole));
         }
         is_believed
     }
 
-    /// Forgets what a provider has counted.
-    pub(super) const fn forget_count(&mut self) {
-        self.counted = None;
+    /// Notes to whom the task that is left is stated: what one provider counts is not said to others, nor called for.
+    pub(super) const fn state_to(&mut self, provider: Option<NodeId>) {
+        self.stated_to = provider;
     }
 
     /// Counts a part of the answer as delivered. Returns it as the user sees it: vectors are counted over all attempts.
