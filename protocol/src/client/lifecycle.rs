@@ -167,7 +167,7 @@ impl Client {
             if attempt.has_delivered() {
                 for (provider, prefix) in progress.refusals.refuted() {
                     let SharedState { memory, outbox, .. } = &mut self.shared;
-                    memory.refused(now, provider, prefix, progress.order.model, outbox);
+                    memory.refused(now, now, provider, prefix, progress.order.model, outbox);
                 }
             }
             // One that was tried is not the best: the next order goes to the market again.

@@ -278,10 +278,11 @@ impl Memory {
 
     /// Remembers that a provider refused an award, or answered with nothing, before it ever served this
     /// client. Once or twice is normal in a market; a bidder that does nothing else takes the place of
-    /// one that serves. (`MK-31`)
+    /// one that serves. What was awarded before it last failed so is the same failure. (`MK-31`)
     pub(super) fn refused(
         &mut self,
         now: Time,
+        began: Time,
         provider: NodeId,
         prefix: Prefix,
         model: ModelId,
@@ -293,7 +294,7 @@ impl Memory {
         let Some(known) = self.entry(now, provider, prefix) else { return };
         let refusals = known.refusals.saturating_add(1);
         if refusals.is_multiple_of(limits::REFUSALS_A_FAILURE) {
-            self.failed(now, now, provider, prefix, model, outbox);
+            self.failed(now, began, provider, prefix, model, outbox);
         }
         if let Some(known) = self.known.get_mut(&provider) {
             known.refusals = refusals;
@@ -370,12 +371,13 @@ mod tests {
     fn a_stranger_that_only_refuses_is_asked_where_nobody_else_bids() {
         let (mut memory, mut outbox) = (Memory::restored(1_000, &[]), Outbox::default());
         let place = |memory: &Memory| memory.place(Time(0), &BUSY, PREFIX, true);
+        // A burst of awards, refused one after the other.
         for refusals in 1..=20 {
-            memory.refused(Time(0), BUSY, PREFIX, MODEL, &mut outbox);
+            memory.refused(Time(refusals), Time(1), BUSY, PREFIX, MODEL, &mut outbox);
             assert_eq!(place(&memory), if refusals < 3 { Place::Unknown } else { Place::Last }, "{refusals}");
         }
         assert_eq!(memory.known.get(&BUSY).map(|known| known.reputation.failures), Some(1));
-        memory.failed(Time(0), Time(0), BUSY, PREFIX, MODEL, &mut outbox);
+        memory.failed(Time(30), Time(25), BUSY, PREFIX, MODEL, &mut outbox);
         assert_eq!(place(&memory), Place::Barred);
     }
 

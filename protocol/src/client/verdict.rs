@@ -285,7 +285,7 @@ impl SharedState {
             // Full of this client's own jobs, perhaps.
             Blame::Refused if why == Failure::Refused(Refusal::Busy) && works => {}
             Blame::Refused if !is_harmless(why) => {
-                self.memory.refused(now, provider, prefix, model, &mut self.outbox);
+                self.memory.refused(now, began, provider, prefix, model, &mut self.outbox);
             }
             Blame::Slow(_) | Blame::Refused | Blame::Nobody => {}
         }
@@ -304,11 +304,11 @@ impl SharedState {
     /// Remembers that a complete answer has come: one of substance speaks for its provider, an empty one for
     /// nobody. (`MK-31`)
     pub(super) fn praise(&mut self, now: Time, conduct: &Conduct, service: &Service) {
-        let Conduct { provider, prefix, model, delivered, .. } = *conduct;
+        let Conduct { provider, prefix, model, began, delivered, .. } = *conduct;
         if delivered {
             self.memory.served(now, provider, prefix, service, &mut self.outbox);
         } else {
-            self.memory.refused(now, provider, prefix, model, &mut self.outbox);
+            self.memory.refused(now, began, provider, prefix, model, &mut self.outbox);
         }
     }
 }
