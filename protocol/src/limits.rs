@@ -369,6 +369,9 @@ pub const REFUSALS_A_FAILURE: u8 = 3;
 /// Times in a row that a provider may be too slow for one order of a client while it works on others of it. (`MK-31`)
 pub const SLOW_WHILE_IT_WORKS: u8 = 4;
 
+/// How often an order is called anew for what a provider has counted, where its bid was for another class. (`WR-22`)
+pub const RECOUNTS_MAX: u8 = 2;
+
 /// How many times as long as it promised a provider may take for what it writes, and [`SLOW_BEYOND`] more, before an order's deadline
 /// is its fault. (`MK-31`)
 pub const SLOW_TIMES: u64 = 4;

@@ -223,6 +223,9 @@ impl Attempt {
     /// Returns how long what has come took, where that is four times what was promised for so many tokens, and two seconds more.
     pub(super) fn slow(&self, now: Time) -> Option<Timing> {
         let (at, tokens) = self.first.filter(|_| !self.waited)?;
+        if !matches!(self.task, Task::Generate(_)) {
+            return None;
+        }
         let output_tokens = self.stream.output_tokens().saturating_sub(tokens).max(1);
         let writing = now.since(at);
         let promised = Span::from_ms(self.candidate.bid.writing_ms(output_tokens));

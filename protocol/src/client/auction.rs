@@ -86,7 +86,7 @@ impl Progress {
             if is_proven || !self.late.iter().any(is_neighbour) && self.late.len() < limits::BIDS_MAX {
                 self.late.push(LateBid::of(&bid, (prefix, is_proven), lot.input.count(), answer, left));
             }
-            auction.decline(&from, is_proven);
+            auction.decline(&from, prefix, is_proven);
             return Ok(());
         }
         let named = self.order.preferences.named();
@@ -132,6 +132,10 @@ impl Progress {
         }
         let heard_all = self.has_heard_all(now, |seller| auction.has_answered(seller), shared);
         if auction.count() == 0 {
+            if self.doubts_count() {
+                self.widen();
+                return None;
+            }
             let full = self.appointment(now, call, &late, heard_all, shared);
             return full.or_else(|| self.on_no_bids(now, id, &declines, !late.is_empty(), shared));
         }
@@ -184,7 +188,7 @@ impl Progress {
             .collect();
         self.candidates = outcome.candidates.into();
         let reports = outcome.reports;
-        let why = if is_asked {
+        let why = if is_asked || self.doubts_count() {
             None
         } else {
             full.or_else(|| self.why_nobody(now, &reports, &declines, &late, is_only, shared))

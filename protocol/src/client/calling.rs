@@ -51,7 +51,7 @@ impl Progress {
             None => self.enough(again, shared),
         };
         let rule = config.market.rule;
-        let regulars = if invited < Share::ALL { self.regulars(now, shared) } else { Vec::new() };
+        let regulars = if invited < Share::ALL { self.regulars(&id, shared) } else { Vec::new() };
         shared.crowds.call(id.0, topic, invited, closes_at, &regulars);
         for provider in &regulars {
             let call = Call { invited: Share::ALL, ..call.clone() };

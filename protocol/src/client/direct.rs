@@ -42,16 +42,22 @@ impl Progress {
 
     /// Returns those to whom a call to a part of the crowd goes as well: of those that have served, the few that would be asked first.
     /// Else many names would make a crowd of which those are not invited, and have its orders among themselves. (`MK-17`)
-    pub(super) fn regulars(&self, now: Time, shared: &SharedState) -> Vec<NodeId> {
-        let mut able = self.able_sellers(now, shared);
-        able.retain(|one| shared.memory.level(&one.provider) > 0);
-        let known = able.into_iter().map(|one| one.provider);
-        let mut regulars: Vec<NodeId> = known.take(limits::DIRECT_BEST).collect();
-        // Who has neither asked nor bid for a while may be there all the same.
-        for provider in shared.memory.proven(&self.order.model) {
-            let may_be_asked = self.order.preferences.allow(provider) && !self.failed.contains(provider);
-            if regulars.len() < limits::DIRECT_BEST && may_be_asked && !regulars.contains(provider) {
-                regulars.push(*provider);
+    pub(super) fn regulars(&self, call: &CallId, shared: &SharedState) -> Vec<NodeId> {
+        let mut known: Vec<(u8, u64, Prefix, NodeId)> = shared
+            .memory
+            .proven(&self.order.model)
+            .filter(|(provider, _)| self.order.preferences.allow(provider) && !self.failed.contains(provider))
+            .map(|(provider, prefix)| {
+                (shared.memory.level(provider), provider.draw(&call.0), prefix, *provider)
+            })
+            .collect();
+        known.sort_by_key(|(level, draw, ..)| (core::cmp::Reverse(*level), *draw));
+        let mut prefixes: Vec<Prefix> = Vec::new();
+        let mut regulars = Vec::new();
+        for (.., prefix, provider) in known {
+            if regulars.len() < limits::DIRECT_BEST && !prefixes.contains(&prefix) {
+                prefixes.push(prefix);
+                regulars.push(provider);
             }
         }
         regulars

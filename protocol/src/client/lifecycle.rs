@@ -64,7 +64,7 @@ impl Client {
     /// Sends a provider what is left of the task.
     fn attempt(&mut self, now: Time, id: OrderId, mut progress: Progress, session: OpenSession) {
         let (job, provider) = (session.job, session.candidate.bid.provider);
-        progress.state_to(Some(provider));
+        progress.state_to(provider);
         match progress.set_aside(now, &session.candidate, &mut self.shared) {
             Ok(account) => {
                 if session.opening.is_none() && !session.recounted {
@@ -100,6 +100,7 @@ impl Client {
             return self.fail_over(now, id, Failure::FalseCount { stated, counted });
         }
         if let Some(why) = progress.unfit(&attempt.candidate) {
+            progress.calls_for_count();
             return self.fail_over(now, id, why);
         }
         let Some(ActiveOrder { mut progress, phase: Phase::Attempt(attempt) }) = self.orders.remove(&id)
@@ -216,13 +217,14 @@ impl Client {
             let unpaid = self.leave(now, attempt, false);
             progress.bill.unpaid = progress.bill.unpaid.saturating_plus(unpaid);
         }
-        if !conduct.may_be_asked_again(why, is_proven) {
+        // Whose bid is not for what it counts may bid for that.
+        if !progress.is_called_as_counted() && !conduct.may_be_asked_again(why, is_proven) {
             progress.failed.push(from);
         }
         if is_for_good(why) {
             progress.out.push(from);
         }
-        progress.state_to(None);
+        progress.leave_count();
         progress.last_failure = Some(why);
         progress.back_off.failed();
         self.shared.outbox.order_news(id, OrderNews::FailedOver { from, why });
@@ -308,7 +310,8 @@ impl Client {
         for candidate in &progress.candidates {
             self.shared.outbox.release_loser(candidate);
         }
-        if matches!(outcome, Err(Failure::OverCeiling { .. }))
+        if progress.order.price_max.is_none()
+            && matches!(outcome, Err(Failure::OverCeiling { .. }))
             && let Some(bought) = self.shared.memory.purchases.of_mut(progress.order.model)
         {
             // What is usual may be so no more: the next order may pay twice as much. (`MK-52`)

@@ -54,10 +54,13 @@ impl Memory {
     }
 
     /// Returns those that have served well since they last failed, and this model last.
-    pub(super) fn proven(&self, model: &ModelId) -> impl Iterator<Item = &NodeId> {
+    pub(super) fn proven(&self, model: &ModelId) -> impl Iterator<Item = (&NodeId, Prefix)> {
         let is_proven =
             |known: &KnownProvider| known.reputation.level > 0 && known.reputation.model == *model;
-        self.known.iter().filter(move |(_, known)| is_proven(known)).map(|(provider, _)| provider)
+        self.known
+            .iter()
+            .filter(move |(_, known)| is_proven(known))
+            .map(|(provider, known)| (provider, known.reputation.prefix))
     }
 
     /// Returns whether a provider has served well so often that one failure does not end the

@@ -41,7 +41,7 @@ impl Client {
         if !auction.hears(from, is_proven) {
             return;
         }
-        auction.decline(&from, is_proven);
+        auction.decline(&from, prefix, is_proven);
         self.shared.book.answered(&progress.order.model, &from);
         progress.refusals.declined(Statement { provider: from, prefix, is_proven, why: decline.why });
         if auction.has_enough() {

@@ -90,7 +90,7 @@ impl Progress {
     ) -> bool {
         let model = &self.order.model;
         let sellers = shared.book.sellers(now, model);
-        let proven = shared.memory.proven(model);
+        let proven = shared.memory.proven(model).map(|(provider, _)| provider);
         let known: BTreeSet<&NodeId> = sellers.iter().map(|seller| &seller.provider).chain(proven).collect();
         // Who has just bid is known for it: where they are all strangers, others have half of that moment.
         let had_half = self.called_at >= self.started + Span(limits::SELLER_GRACE.0 / 2);
@@ -102,7 +102,7 @@ impl Progress {
     fn named_sellers(&self, now: Time, shared: &SharedState) -> Vec<NodeId> {
         let model = &self.order.model;
         let sellers = shared.book.sellers(now, model).into_iter().map(|seller| seller.provider);
-        let known: BTreeSet<NodeId> = sellers.chain(shared.memory.proven(model).copied()).collect();
+        let known: BTreeSet<NodeId> = sellers.collect();
         let named = self.order.preferences.named().unwrap_or_default();
         named.iter().filter(|provider| known.contains(provider)).copied().collect()
     }

@@ -33,7 +33,7 @@ pub(super) enum Phase {
     /// The time of its next call.
     Pause(Time),
     /// Bids.
-    Auction(Auction),
+    Auction(Box<Auction>),
     /// The answer to an award.
     Award(Box<PendingAward>),
     /// The answer to the task.
@@ -156,7 +156,7 @@ impl Progress {
                 }
             }
             None if now < call_at => Step::Wait(Phase::Pause(call_at)),
-            None => Step::Wait(Phase::Auction(self.call(now, shared))),
+            None => Step::Wait(Phase::Auction(Box::new(self.call(now, shared)))),
         }
     }
 

@@ -57,7 +57,7 @@ impl Orders {
     pub(super) fn remove_auction(&mut self, id: &OrderId) -> Option<(Progress, Auction)> {
         matches!(self.active.get(id)?.phase, Phase::Auction(_)).then_some(())?;
         let ActiveOrder { progress, phase } = self.remove(id)?;
-        if let Phase::Auction(auction) = phase { Some((progress, auction)) } else { None }
+        if let Phase::Auction(auction) = phase { Some((progress, *auction)) } else { None }
     }
 
     /// Takes an order out whose award is answered.

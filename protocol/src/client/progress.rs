@@ -97,6 +97,9 @@ pub(super) struct Progress {
     counted: Option<(NodeId, u32)>,
     /// Whom the task is stated to.
     stated_to: Option<NodeId>,
+    /// How often a provider has counted so that its bid was for another class; and whether one just has.
+    recounts: u8,
+    is_called_as_counted: bool,
     /// Output tokens that the user has already.
     pub(super) delivered: Vec<u32>,
     /// Vectors that the user has already.
@@ -154,6 +157,8 @@ impl Progress {
             invites: None,
             counted: None,
             stated_to: None,
+            recounts: 0,
+            is_called_as_counted: false,
             delivered: Vec::new(),
             rows: 0,
             bill: Bill::default(),
@@ -317,9 +322,32 @@ impl Progress {
         is_believed
     }
 
-    /// Notes to whom the task that is left is stated: what one provider counts is not said to others, nor called for.
-    pub(super) const fn state_to(&mut self, provider: Option<NodeId>) {
-        self.stated_to = provider;
+    /// Notes to whom the task that is left is stated: what one provider counts is not said to others.
+    pub(super) const fn state_to(&mut self, provider: NodeId) {
+        self.stated_to = Some(provider);
+    }
+
+    /// Has the next call be for what the provider has counted that the task is stated to, as its bid is not. (`WR-22`)
+    pub(super) const fn calls_for_count(&mut self) {
+        self.recounts = self.recounts.saturating_add(1);
+        self.is_called_as_counted = self.recounts <= limits::RECOUNTS_MAX;
+    }
+
+    /// Returns whether the next call is for what a provider has counted.
+    pub(super) const fn is_called_as_counted(&self) -> bool {
+        self.is_called_as_counted
+    }
+
+    /// Notes that the task is stated to nobody: calls are for an estimate, unless a count was just given.
+    pub(super) const fn leave_count(&mut self) {
+        if !core::mem::replace(&mut self.is_called_as_counted, false) {
+            self.stated_to = None;
+        }
+    }
+
+    /// Goes back to the estimate where nobody could be awarded what one provider has counted. Returns whether the call was for that.
+    pub(super) const fn doubts_count(&mut self) -> bool {
+        self.stated_to.take().is_some()
     }
 
     /// Counts a part of the answer as delivered. Returns it as the user sees it: vectors are counted over all attempts.

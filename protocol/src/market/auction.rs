@@ -1,6 +1,6 @@
 //! One auction at the client: gathers the bids of a call, awards once, and keeps why each lost.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::amount::Nano;
 use crate::ident::{NodeId, Prefix};
@@ -35,7 +35,7 @@ pub struct Auction {
     /// Those that have answered: each has one word.
     answered: BTreeSet<NodeId>,
     /// Answers of proven providers that are no bids, or bids that cannot be taken.
-    declined: usize,
+    declined: BTreeMap<Prefix, usize>,
     /// Bids that were not read.
     unread: usize,
     rule: Rule,
@@ -125,7 +125,7 @@ impl Auction {
             called: None,
             besides: Vec::new(),
             answered: BTreeSet::new(),
-            declined: 0,
+            declined: BTreeMap::new(),
             unread: 0,
             rule: Rule::Reserve,
         }
@@ -167,7 +167,12 @@ impl Auction {
     /// Notes that a provider answers the call. Returns whether it is its first word: a second one counts for nothing. Of strangers
     /// no more are heard than answer a seek. (`MK-6`)
     pub fn hears(&mut self, provider: NodeId, is_proven: bool) -> bool {
-        (is_proven || self.answered.len() < limits::ASKS_MAX) && self.answered.insert(provider)
+        if is_proven || self.answered.len() < limits::ASKS_MAX {
+            return self.answered.insert(provider);
+        }
+        // Whoever says more than there is room for keeps no other out.
+        let mut bids = self.bids.iter().chain(&self.beyond);
+        !self.answered.contains(&provider) && !bids.any(|received| received.bid.provider == provider)
     }
 
     /// Notes an answer. Returns whether it counts: where some were called, only theirs does.
@@ -212,9 +217,10 @@ impl Auction {
     }
 
     /// Notes that somebody answered who cannot be awarded.
-    pub fn decline(&mut self, provider: &NodeId, is_proven: bool) {
-        if self.counts(provider) {
-            self.declined = self.declined.saturating_add(usize::from(is_proven));
+    pub fn decline(&mut self, provider: &NodeId, prefix: Prefix, is_proven: bool) {
+        if self.counts(provider) && is_proven {
+            let of_prefix = self.declined.entry(prefix).or_default();
+            *of_prefix = of_prefix.saturating_add(1);
         }
     }
 
@@ -231,7 +237,12 @@ impl Auction {
             return awaited.is_empty();
         }
         let of = |bidder: Bidder| self.bids.iter().filter(|received| received.bidder == bidder).count();
-        let proven = of(Bidder::Proven).saturating_add(self.declined);
+        // Of the words of a prefix no more count than of its bids. (`MK-51`)
+        let declined = self.declined.iter().map(|(prefix, count)| {
+            let bids = self.bids.iter().filter(|bid| bid.bidder == Bidder::Proven && bid.prefix == *prefix);
+            (*count).min(limits::BIDS_A_PREFIX_MAX.saturating_sub(bids.count()))
+        });
+        let proven = of(Bidder::Proven).saturating_add(declined.sum());
         let all = proven.saturating_add(of(Bidder::Unproven));
         !self.bids.is_empty() && proven >= self.enough.proven && all >= self.enough.all
     }
