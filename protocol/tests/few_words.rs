@@ -4,10 +4,12 @@
 mod testbed;
 
 use bombyx_protocol::Preferences;
+use bombyx_protocol::amount::Nano;
 use bombyx_protocol::client::ClientConfig;
 use bombyx_protocol::ident::{NodeId, Prefix};
 use bombyx_protocol::io::{Command, Failure};
 use bombyx_protocol::market::topic::Topic;
+use bombyx_protocol::provider::{CreditLimits, ProviderConfig};
 use bombyx_protocol::time::Span;
 use bombyx_protocol::wire::message::Refusal;
 use bombyx_protocol::work::order::{InputCount, Order};
@@ -195,4 +197,30 @@ fn a_text_of_many_more_tokens_than_are_estimated_is_served() {
             assert!(outcome.end.unwrap().is_ok() && took < Span::from_s(10), "{case} {took:?}");
         }
     }
+}
+
+/// (CH-57) Its own ledger is dead for longer than half of the challenge; the client's is well.
+#[test]
+fn a_provider_that_sees_no_ledger_any_more_keeps_its_clients() {
+    let mut testbed = Testbed::new(47, CALM);
+    let credit = CreditLimits { per_client: Nano::ZERO, per_hour: Nano::ZERO };
+    let config = ProviderConfig { credit, ..ProviderConfig::for_tests(1) };
+    let provider = testbed.provider_with(config, price(FAIR), 100_000);
+    let client = testbed.client(1, Nano(10 * COIN.0));
+    answers(&mut testbed, client, 1..=6);
+    let (opened, closes) = (testbed.chain.opened, testbed.chain.closes);
+    testbed.chain.blind.insert(provider);
+    testbed.run(Span::from_s(90), |_| false);
+    for id in 100..104 {
+        testbed.order(client, id, chat("hello there", 8), COIN, Span::from_s(40));
+        testbed.run(Span::from_s(45), |testbed| testbed.outcome(id).end.is_some());
+        let end = testbed.outcome(id).end.unwrap();
+        assert!(matches!(end, Err((Failure::Full { .. }, _))), "{end:?}");
+    }
+    assert_eq!(testbed.failures(client), []);
+    testbed.chain.blind.remove(&provider);
+    testbed.chain.tell_all_again();
+    testbed.run(Span::from_s(5), |_| false);
+    answers(&mut testbed, client, 200..=200);
+    assert_eq!((testbed.chain.opened, testbed.chain.closes), (opened, closes), "one channel all the time");
 }

@@ -227,6 +227,10 @@ impl Provider {
     pub(super) fn resume(&mut self, now: Time, id: JobId, has_turn: bool) {
         let Some(means) = self.means(now, id) else { return };
         let Some(served) = self.jobs.get(&id).and_then(Job::served) else { return };
+        if !means.is_ready && !served.has_begun() && self.earnings.is_out_of_sight(&served.account) {
+            // No voucher and no deposit helps it, before this node's own ledger answers. (`CH-57`)
+            return self.end(now, id, Some(Refusal::Busy));
+        }
         let is_counted = served.is_counted();
         if !is_counted && !self.may_begin_uncounted(id, means.credit) {
             return self.resume_uncounted(now, id, means.credit);

@@ -32,6 +32,13 @@ impl Earner {
         self.shown_funding().is_none()
     }
 
+    /// Returns whether the ledger has shown it funded, and too long ago to serve on that: it is no news for its client, whose own
+    /// ledger may be well. (`CH-57`)
+    #[must_use]
+    pub fn is_out_of_sight(&self) -> bool {
+        self.is_unseen() && self.shown().is_some_and(|state| state.epoch != 0)
+    }
+
     /// Returns whether it is open, and was looked at lately enough to serve on that. (`CH-57`)
     #[must_use]
     pub fn is_relied_on(&self) -> bool {

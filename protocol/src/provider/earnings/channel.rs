@@ -93,6 +93,11 @@ impl Channel {
         !self.is_established
     }
 
+    /// Returns whether the ledger has shown it funded, and too long ago to serve on that. (`CH-57`)
+    pub(in crate::provider) fn is_out_of_sight(&self) -> bool {
+        self.earner.is_out_of_sight()
+    }
+
     /// Writes what may be lost on it, where that is more than the record says: before it is served. (`CH-38`)
     pub(in crate::provider) fn secure(&mut self, out: &mut Outbox) {
         if self.earner.is_beyond_record() {

@@ -184,6 +184,11 @@ impl Earnings {
         self.channels.get(account).is_some_and(|channel| channel.earner.is_unseen())
     }
 
+    /// Returns whether this channel was shown funded, and too long ago to serve on that. (`CH-57`)
+    pub(super) fn is_out_of_sight(&self, account: &ChannelId) -> bool {
+        self.channels.get(account).is_some_and(|channel| channel.is_out_of_sight())
+    }
+
     /// Notes that it is this second now, and was taken to be another. (`CH-57`)
     pub(super) fn put_clock(&mut self, before_s: u64, unix_s: u64) {
         for (account, channel) in self.channels.iter_mut() {

@@ -248,10 +248,13 @@ impl ServedMut<'_> {
         // A client that has paid for everything and waits for its deposit to grow owes nothing.
         let owes = self.channel.as_deref_mut().and_then(Channel::live);
         let owes = owes.is_some_and(|earner| earner.is_relied_on() && earner.unpaid() > Nano::ZERO);
+        let is_out_of_sight = self.channel.as_deref().is_some_and(Channel::is_out_of_sight);
         let lacks_money = has_task && self.channel.as_deref().is_some_and(Channel::is_unfunded);
         let why = match means {
             _ if owes => Refusal::Unpaid,
             Some(Means { is_ready: true, .. }) => Refusal::Busy,
+            // It is this node that does not see the deposit any more. (`CH-57`)
+            Some(_) if is_out_of_sight => Refusal::Busy,
             Some(_) | None => Refusal::Unfunded,
         };
         let is_thief = owes && !self.clientele.has_ever_paid(&origin.node);
