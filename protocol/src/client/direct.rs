@@ -40,7 +40,7 @@ impl Progress {
         if chosen.len() < limits::DIRECT_MIN || !turn(shared) { Vec::new() } else { chosen }
     }
 
-    /// Returns those to whom a call to a part of the crowd goes as well: of those that have served, the few that would be asked first.
+    /// Returns those to whom a call to a part of the crowd goes as well: of those that have served, the few with the most good jobs.
     /// Else many names would make a crowd of which those are not invited, and have its orders among themselves. (`MK-17`)
     pub(super) fn regulars(&self, call: &CallId, shared: &SharedState) -> Vec<NodeId> {
         let mut known: Vec<(u8, u64, Prefix, NodeId)> = shared

@@ -98,7 +98,7 @@ impl Progress {
         self.had_grace() || (is_market && known.into_iter().all(answered))
     }
 
-    /// Returns those that the order's user names and that are known to sell its model, or have sold it.
+    /// Returns those that the order's user names and that are known to sell its model.
     fn named_sellers(&self, now: Time, shared: &SharedState) -> Vec<NodeId> {
         let model = &self.order.model;
         let sellers = shared.book.sellers(now, model).into_iter().map(|seller| seller.provider);
@@ -258,7 +258,7 @@ impl Progress {
         };
         let left = self.deadline.since(now);
         let may_be_in_time = late.iter().any(|bid| bid.may_be_in_time(left));
-        // One that the user names, and that has sold the model, is waited for as it is where nobody else bids.
+        // One that the user names, and that sells the model, is waited for as it is where nobody else bids.
         let awaits = |provider: &NodeId| !answered(provider) && !self.out.contains(provider);
         let awaits_named = self.named_sellers(now, shared).iter().any(awaits);
         let is_hoped = !heard_all || awaits_named || may_be_in_time || reports.iter().any(is_asked_again);
