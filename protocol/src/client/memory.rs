@@ -1,6 +1,5 @@
-//! What a client remembers of its providers: who served it well and how fast, who failed it, and until when it leaves a failed
-//! one alone. It is written down, so that neither another order nor a restart begins anew. (`MK-31`) Beside it, its
-//! purchases.
+//! What a client remembers of its providers: who served it well and how fast, who failed it, and until when it leaves a failed one
+//! alone. It is written down, so that neither another order nor a restart begins anew. (`MK-31`) Beside it, its purchases.
 
 use crate::channel::record::{Record, Reputation};
 use crate::clock::WallClock;
@@ -57,10 +56,8 @@ impl Memory {
     pub(super) fn proven(&self, model: &ModelId) -> impl Iterator<Item = (&NodeId, Prefix)> {
         let is_proven =
             |known: &KnownProvider| known.reputation.level > 0 && known.reputation.model == *model;
-        self.known
-            .iter()
-            .filter(move |(_, known)| is_proven(known))
-            .map(|(provider, known)| (provider, known.reputation.prefix))
+        let proven = self.known.iter().filter(move |(_, known)| is_proven(known));
+        proven.map(|(provider, known)| (provider, known.reputation.prefix))
     }
 
     /// Returns whether a provider has served well so often that one failure does not end the
@@ -108,11 +105,12 @@ impl Memory {
         }
     }
 
-    /// Returns when a provider that is being left alone is asked again, if not now.
+    /// Returns when a provider that is being left alone is asked again where nobody else bids, if not now. ([`Self::place`])
     pub(super) fn asked_again_at(&self, now: Time, provider: &NodeId, prefix: Prefix) -> Time {
         let now_s = self.clock.unix_s(now);
         let at = |until_s: u64| now + Span::from_s(until_s.saturating_sub(now_s));
         match self.known.get(provider).filter(|known| known.is_resting(now_s)) {
+            Some(known) if self.is_forgiven(known, now_s) => now,
             Some(known) => {
                 let rested = at(known.rests_until_s(known.failures(now_s)));
                 let has_chance = self.may_have_chance(known, now_s, prefix);
@@ -380,8 +378,10 @@ mod tests {
             assert_eq!(place(&memory), if refusals < 3 { Place::Unknown } else { Place::Last }, "{refusals}");
         }
         assert_eq!(memory.known.get(&BUSY).map(|known| known.reputation.failures), Some(1));
+        assert_eq!(memory.asked_again_at(Time(20), &BUSY, PREFIX), Time(20));
         memory.failed(Time(30), Time(25), BUSY, PREFIX, MODEL, &mut outbox);
         assert_eq!(place(&memory), Place::Barred);
+        assert!(memory.asked_again_at(Time(30), &BUSY, PREFIX) > Time(30));
     }
 
     /// (`MK-31`) Also of one that has served more often than is counted.
