@@ -17,6 +17,7 @@ use crate::wire::signed::{Signed, Verified};
 use crate::work::order::OrderId;
 use crate::work::price::Price;
 
+use super::no_winner::Answers;
 use super::progress::Progress;
 use super::purchases::Bought;
 use super::room::LateBid;
@@ -113,7 +114,7 @@ impl Progress {
         &mut self,
         now: Time,
         id: OrderId,
-        auction: Auction,
+        mut auction: Auction,
         shared: &mut SharedState,
     ) -> Option<Failure> {
         let call = auction.call;
@@ -130,14 +131,15 @@ impl Progress {
             self.silent_since.get_or_insert(self.called_at);
             shared.book.unanswered(&self.order.model, self.called_at);
         }
-        let heard_all = self.has_heard_all(now, |seller| auction.has_answered(seller), shared);
+        let by = auction.take_answered();
         if auction.count() == 0 {
-            if self.doubts_count() {
+            if self.count.doubt() {
                 self.widen();
                 return None;
             }
+            let heard_all = self.has_heard_all(now, &by, shared);
             let full = self.appointment(now, call, &late, heard_all, shared);
-            return full.or_else(|| self.on_no_bids(now, id, &declines, !late.is_empty(), shared));
+            return full.or_else(|| self.on_no_bids(now, id, &declines, !late.is_empty(), heard_all, shared));
         }
         let lot = self.lot();
         let wants = self.wants(now, &lot, &auction, shared);
@@ -151,6 +153,8 @@ impl Progress {
         let is_dear = |bid: &BidReport| matches!(bid.fate, Fate::OverBudget | Fate::OverCeiling { .. });
         let is_only = is_full && outcome.reports.iter().all(is_dear);
         let able_min = if self.is_direct || wants.median.is_some() { ABLE_MIN } else { ABLE_FIRST_MIN };
+        // Where a bid can be taken and none came too late, it does not matter.
+        let heard_all = (!is_asked || !late.is_empty()) && self.has_heard_all(now, &by, shared);
         let full = self.appointment(now, call, &late, is_only && heard_all, shared);
         if !late.is_empty() || outcome.reports.iter().any(|bid| !self.out.contains(&bid.provider)) {
             self.refusals.somebody_bids();
@@ -188,10 +192,11 @@ impl Progress {
             .collect();
         self.candidates = outcome.candidates.into();
         let reports = outcome.reports;
-        let why = if is_asked || self.doubts_count() {
+        let why = if is_asked || self.count.doubt() {
             None
         } else {
-            full.or_else(|| self.why_nobody(now, &reports, &declines, &late, is_only, shared))
+            let answers = Answers { reports: &reports, declines: &declines, late: &late, by: &by };
+            full.or_else(|| self.why_nobody(now, &answers, is_only, heard_all, shared))
         };
         shared.outbox.order_news(id, OrderNews::Bids(reports));
         for (provider, why) in release {

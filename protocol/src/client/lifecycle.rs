@@ -64,7 +64,7 @@ impl Client {
     /// Sends a provider what is left of the task.
     fn attempt(&mut self, now: Time, id: OrderId, mut progress: Progress, session: OpenSession) {
         let (job, provider) = (session.job, session.candidate.bid.provider);
-        progress.state_to(provider);
+        progress.count.state_to(provider);
         match progress.set_aside(now, &session.candidate, &mut self.shared) {
             Ok(account) => {
                 if session.opening.is_none() && !session.recounted {
@@ -100,7 +100,7 @@ impl Client {
             return self.fail_over(now, id, Failure::FalseCount { stated, counted });
         }
         if let Some(why) = progress.unfit(&attempt.candidate) {
-            progress.calls_for_count();
+            progress.count.call_for();
             return self.fail_over(now, id, why);
         }
         let Some(ActiveOrder { mut progress, phase: Phase::Attempt(attempt) }) = self.orders.remove(&id)
@@ -218,13 +218,13 @@ impl Client {
             progress.bill.unpaid = progress.bill.unpaid.saturating_plus(unpaid);
         }
         // Whose bid is not for what it counts may bid for that.
-        if !progress.is_called_as_counted() && !conduct.may_be_asked_again(why, is_proven) {
+        let is_called_for = progress.count.leave();
+        if !is_called_for && !conduct.may_be_asked_again(why, is_proven) {
             progress.failed.push(from);
         }
         if is_for_good(why) {
             progress.out.push(from);
         }
-        progress.leave_count();
         progress.last_failure = Some(why);
         progress.back_off.failed();
         self.shared.outbox.order_news(id, OrderNews::FailedOver { from, why });

@@ -91,6 +91,7 @@ mod direct;
 mod discovery;
 mod due;
 mod exchange;
+mod foreign_count;
 mod kept;
 mod known_provider;
 mod lifecycle;

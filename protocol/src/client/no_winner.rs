@@ -20,6 +20,18 @@ use super::room::{LateBid, Room};
 use super::shared::{SharedState, Survey};
 use super::verdict::passes;
 
+/// What came back of a call for which there were bids.
+pub(super) struct Answers<'a> {
+    /// The bids that were read, and what became of them.
+    pub(super) reports: &'a [BidReport],
+    /// Why others did not bid.
+    pub(super) declines: &'a [Statement],
+    /// The bids that came too late.
+    pub(super) late: &'a [LateBid],
+    /// Who has answered at all.
+    pub(super) by: &'a BTreeSet<NodeId>,
+}
+
 impl Progress {
     /// Prepares the next call where no bid came in time. Returns why the order must end, if another call would not help.
     pub(super) fn on_no_bids(
@@ -28,11 +40,12 @@ impl Progress {
         id: OrderId,
         declines: &[Statement],
         has_late: bool,
+        heard_all: bool,
         shared: &mut SharedState,
     ) -> Option<Failure> {
         if has_late {
             self.refusals.somebody_bids();
-        } else if let Some(ends) = self.on_declines(now, declines, shared) {
+        } else if let Some(ends) = self.on_declines(declines, heard_all) {
             return ends;
         }
         if self.is_direct {
@@ -82,12 +95,10 @@ impl Progress {
 
     /// Returns whether everybody that is known to sell the model has answered, or had a moment for it: what those say that have come
     /// first ends no order that another would serve. (`MK-15`)
-    pub(super) fn has_heard_all(
-        &self,
-        now: Time,
-        answered: impl Fn(&NodeId) -> bool,
-        shared: &SharedState,
-    ) -> bool {
+    pub(super) fn has_heard_all(&self, now: Time, by: &BTreeSet<NodeId>, shared: &SharedState) -> bool {
+        if self.had_grace() {
+            return true;
+        }
         let model = &self.order.model;
         let sellers = shared.book.sellers(now, model);
         let proven = shared.memory.proven(model).map(|(provider, _)| provider);
@@ -95,7 +106,7 @@ impl Progress {
         // Who has just bid is known for it: where they are all strangers, others have half of that moment.
         let had_half = self.called_at >= self.started + Span(limits::SELLER_GRACE.0 / 2);
         let is_market = had_half || known.iter().any(|seller| shared.has_served(seller));
-        self.had_grace() || (is_market && known.into_iter().all(answered))
+        is_market && known.into_iter().all(|seller| by.contains(seller))
     }
 
     /// Returns those that the order's user names and that are known to sell its model.
@@ -156,12 +167,7 @@ impl Progress {
     /// Learns from those that said why they do not bid, where everybody was asked and nobody bids. Once they are believed, an answer
     /// that is too long is narrowed, and what is refused for what it is ends the order. Returns how it goes on, if they said anything
     /// of use. (`MK-47`, `MK-49`)
-    fn on_declines(
-        &mut self,
-        now: Time,
-        declines: &[Statement],
-        shared: &SharedState,
-    ) -> Option<Option<Failure>> {
+    fn on_declines(&mut self, declines: &[Statement], heard_all: bool) -> Option<Option<Failure>> {
         if self.invited < Share::ALL {
             return None;
         }
@@ -169,10 +175,8 @@ impl Progress {
         self.obstacle = Some(why);
         self.invites = Some(self.invited);
         // Another that sells may be away for a moment, or slow.
-        let has_declined = |seller: &NodeId| declines.iter().any(|said| said.provider == *seller);
-        let is_late = self.has_heard_all(now, has_declined, shared);
-        self.waits_longer(is_late);
-        if !self.refusals.nobody_else_bids(declines, is_late) {
+        self.waits_longer(heard_all);
+        if !self.refusals.nobody_else_bids(declines, heard_all) {
             return Some(None);
         }
         let lot = self.lot();
@@ -192,18 +196,13 @@ impl Progress {
     pub(super) fn why_nobody(
         &mut self,
         now: Time,
-        reports: &[BidReport],
-        declines: &[Statement],
-        late: &[LateBid],
+        answers: &Answers<'_>,
         is_full: bool,
+        heard_all: bool,
         shared: &mut SharedState,
     ) -> Option<Failure> {
+        let Answers { reports, declines, late, by } = *answers;
         self.widen();
-        let answered = |seller: &NodeId| {
-            let mut bids = reports.iter().map(|bid| bid.provider).chain(late.iter().map(|bid| bid.provider));
-            bids.any(|provider| provider == *seller) || declines.iter().any(|said| said.provider == *seller)
-        };
-        let heard_all = self.has_heard_all(now, answered, shared);
         self.waits_longer(heard_all);
         let is_last = self.invited >= Share::ALL;
         let dear = reports.iter().filter_map(|report| {
@@ -259,7 +258,7 @@ impl Progress {
         let left = self.deadline.since(now);
         let may_be_in_time = late.iter().any(|bid| bid.may_be_in_time(left));
         // One that the user names, and that sells the model, is waited for as it is where nobody else bids.
-        let awaits = |provider: &NodeId| !answered(provider) && !self.out.contains(provider);
+        let awaits = |provider: &NodeId| !by.contains(provider) && !self.out.contains(provider);
         let awaits_named = self.named_sellers(now, shared).iter().any(awaits);
         let is_hoped = !heard_all || awaits_named || may_be_in_time || reports.iter().any(is_asked_again);
         match self.affordable(reports) {

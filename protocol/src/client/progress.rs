@@ -19,6 +19,7 @@ use crate::work::price::{InputTokens, Price};
 use crate::work::stream::{CheckedChunk, Stream};
 
 use super::back_off::BackOff;
+use super::foreign_count::ForeignCount;
 use super::memory::Memory;
 use super::refusals::Refusals;
 use super::room::{LateBid, Room};
@@ -93,13 +94,8 @@ pub(super) struct Progress {
     pub(super) invited: Share,
     /// Whom the next call invites, where nobody of those could be awarded.
     pub(super) invites: Option<Share>,
-    /// The input tokens of the whole task as a provider counts them, where this node does not. (`WR-22`)
-    counted: Option<(NodeId, u32)>,
-    /// Whom the task is stated to.
-    stated_to: Option<NodeId>,
-    /// How often a provider has counted so that its bid was for another class; and whether one just has.
-    recounts: u8,
-    is_called_as_counted: bool,
+    /// Its input as a provider counts it, where this node does not.
+    pub(super) count: ForeignCount,
     /// Output tokens that the user has already.
     pub(super) delivered: Vec<u32>,
     /// Vectors that the user has already.
@@ -155,10 +151,7 @@ impl Progress {
             unfunded: None,
             invited: Share::FIRST,
             invites: None,
-            counted: None,
-            stated_to: None,
-            recounts: 0,
-            is_called_as_counted: false,
+            count: ForeignCount::default(),
             delivered: Vec::new(),
             rows: 0,
             bill: Bill::default(),
@@ -298,10 +291,7 @@ impl Progress {
     fn input_left(&self, left: &Task) -> u32 {
         let counted = match &self.order.input {
             InputCount::Counted(counts) => Some(sum(counts.get(self.rows as usize..).unwrap_or_default())),
-            InputCount::Estimated => {
-                let of_provider = self.counted.filter(|(provider, _)| self.stated_to == Some(*provider));
-                of_provider.map(|(_, count)| count).filter(|_| self.rows == 0)
-            }
+            InputCount::Estimated => self.count.stated().filter(|_| self.rows == 0),
         };
         let count = counted.map_or_else(
             || left.input_tokens_estimate(),
@@ -317,37 +307,11 @@ impl Progress {
         let is_believed = self.order.input == InputCount::Estimated && count <= most;
         if is_believed {
             let whole = count.saturating_sub(self.delivered.len() as u64);
-            self.counted = u32::try_from(whole).ok().map(|whole| (provider, whole));
+            if let Ok(whole) = u32::try_from(whole) {
+                self.count.give(provider, whole);
+            }
         }
         is_believed
-    }
-
-    /// Notes to whom the task that is left is stated: what one provider counts is not said to others.
-    pub(super) const fn state_to(&mut self, provider: NodeId) {
-        self.stated_to = Some(provider);
-    }
-
-    /// Has the next call be for what the provider has counted that the task is stated to, as its bid is not. (`WR-22`)
-    pub(super) const fn calls_for_count(&mut self) {
-        self.recounts = self.recounts.saturating_add(1);
-        self.is_called_as_counted = self.recounts <= limits::RECOUNTS_MAX;
-    }
-
-    /// Returns whether the next call is for what a provider has counted.
-    pub(super) const fn is_called_as_counted(&self) -> bool {
-        self.is_called_as_counted
-    }
-
-    /// Notes that the task is stated to nobody: calls are for an estimate, unless a count was just given.
-    pub(super) const fn leave_count(&mut self) {
-        if !core::mem::replace(&mut self.is_called_as_counted, false) {
-            self.stated_to = None;
-        }
-    }
-
-    /// Goes back to the estimate where nobody could be awarded what one provider has counted. Returns whether the call was for that.
-    pub(super) const fn doubts_count(&mut self) -> bool {
-        self.stated_to.take().is_some()
     }
 
     /// Counts a part of the answer as delivered. Returns it as the user sees it: vectors are counted over all attempts.

@@ -224,10 +224,10 @@ impl Auction {
         }
     }
 
-    /// Returns whether a provider has answered the call.
+    /// Returns those that have answered the call, and forgets them: nobody is heard any more.
     #[must_use]
-    pub fn has_answered(&self, provider: &NodeId) -> bool {
-        self.answered.contains(provider)
+    pub fn take_answered(&mut self) -> BTreeSet<NodeId> {
+        core::mem::take(&mut self.answered)
     }
 
     /// Returns whether nothing is worth waiting for any more. (`MK-20`)
