@@ -103,7 +103,7 @@ impl Earner {
     /// that is served. (`CH-38`)
     #[must_use]
     pub fn is_beyond_record(&self) -> bool {
-        self.exposure.is_beyond_record(self.shown().is_some_and(|state| state.epoch != 0))
+        self.exposure.is_beyond_record(self.shown_ever().is_some())
     }
 
     /// Returns the terms.
@@ -196,7 +196,7 @@ impl Earner {
     /// has another funding than its vouchers.
     #[must_use]
     pub fn is_open(&self) -> bool {
-        self.shown().is_some_and(|state| state.epoch != 0) && !self.gone && !self.is_ending()
+        self.shown_ever().is_some() && !self.gone && !self.is_ending()
     }
 
     /// Returns whether nothing is served on it beyond what vouchers cover: its close is under way,
@@ -210,21 +210,20 @@ impl Earner {
 
     /// Returns whether the ledger shows another funding than that of the newest voucher.
     fn is_of_another_funding(&self) -> bool {
-        let pair = self.shown().zip(self.newest);
-        pair.is_some_and(|(state, newest)| state.epoch != 0 && state.epoch != newest.epoch)
+        self.shown_ever().zip(self.newest).is_some_and(|(state, newest)| state.epoch != newest.epoch)
     }
 
     /// Returns whether a close order was signed for the funding that it is in.
     #[must_use]
     pub fn is_ordered(&self) -> bool {
-        let shown = self.shown().map(|state| state.epoch).filter(|epoch| *epoch != 0);
+        let shown = self.shown_ever().map(|state| state.epoch);
         self.ordered.is_some_and(|ordered| shown.is_none_or(|shown| shown == ordered))
     }
 
     /// Returns the funding that its newest voucher is for, or that the ledger shows.
     #[must_use]
     pub fn epoch(&self) -> Option<u64> {
-        let shown = self.shown().map(|state| state.epoch).filter(|epoch| *epoch != 0);
+        let shown = self.shown_ever().map(|state| state.epoch);
         self.newest.map(|newest| newest.epoch).or(shown)
     }
 

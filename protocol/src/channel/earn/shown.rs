@@ -21,9 +21,14 @@ impl Earner {
         self.sight.map(|sight| sight.state())
     }
 
+    /// Returns the funding that the ledger showed last, however long ago.
+    pub(super) fn shown_ever(&self) -> Option<ChannelState> {
+        self.shown().filter(|state| state.epoch != 0)
+    }
+
     /// Returns the funding that the ledger has shown lately: what is served and paid for by it. (`CH-57`)
     pub(super) fn shown_funding(&self) -> Option<ChannelState> {
-        self.sight.filter(Sight::counts).map(|sight| sight.state()).filter(|state| state.epoch != 0)
+        self.shown_ever().filter(|_| self.sight.as_ref().is_some_and(Sight::counts))
     }
 
     /// Returns whether the ledger has not shown it funded, or not lately enough: then it has credit at the most. (`CH-57`)
@@ -36,7 +41,7 @@ impl Earner {
     /// ledger may be well. (`CH-57`)
     #[must_use]
     pub fn is_out_of_sight(&self) -> bool {
-        self.is_unseen() && self.shown().is_some_and(|state| state.epoch != 0)
+        self.is_unseen() && self.shown_ever().is_some()
     }
 
     /// Returns whether it is open, and was looked at lately enough to serve on that. (`CH-57`)
