@@ -147,7 +147,7 @@ impl Runtime {
         Self { settings, ..self.clone() }
     }
 
-    /// Loads the graph of a model. A small one is computed by one thread, on the processor.
+    /// Loads the graph of a model. A small one is computed by one thread.
     ///
     /// # Errors
     /// As [`Self::session`].
@@ -157,9 +157,7 @@ impl Runtime {
             .filter(|file| file.role != Role::Tokenizer)
             .fold(0, |sum: u64, file| sum.saturating_add(file.bytes));
         let threads = if bytes <= SMALL_MODEL_BYTES { 1 } else { self.settings.threads };
-        let settings =
-            SessionSettings { threads: threads.min(self.settings.threads), ..self.settings.clone() };
-        self.with_settings(settings).session(&model.graph())
+        self.with_settings(SessionSettings { threads, ..self.settings.clone() }).session(&model.graph())
     }
 
     /// Loads a graph, with the files it refers to beside it.
