@@ -13,20 +13,9 @@ use bombyx_protocol::provider::{CreditLimits, ProviderConfig};
 use bombyx_protocol::time::Span;
 use bombyx_protocol::wire::message::Refusal;
 use bombyx_protocol::work::order::{InputCount, Order};
-use testbed::scene::{COIN, FAIR, MINUTE, ends, scene};
+use testbed::scene::{COIN, FAIR, MINUTE, ends, last, places, scene};
 use testbed::thief::{Plan, Thief};
-use testbed::{CALM, Outcome, Testbed, chat, order, price};
-
-fn places(testbed: &mut Testbed, client: NodeId, id: u64, order: Order) -> Outcome {
-    testbed.place_order(client, id, order);
-    testbed.run(Span::from_s(100), |testbed| testbed.outcome(id).end.is_some());
-    testbed.outcome(id)
-}
-
-fn last(outcome: &Outcome) -> Option<NodeId> {
-    let (Ok(bill) | Err((_, bill))) = outcome.end.as_ref().unwrap();
-    bill.providers.last().copied()
-}
+use testbed::{CALM, Testbed, chat, order, price};
 
 /// A client that three sellers have served, which are 90 ms away.
 fn market() -> (Testbed, NodeId) {

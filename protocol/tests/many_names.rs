@@ -10,20 +10,9 @@ use bombyx_protocol::io::{Command, Failure};
 use bombyx_protocol::time::Span;
 use bombyx_protocol::wire::message::Refusal;
 use bombyx_protocol::work::order::{InputCount, Order, TaskKind};
-use testbed::scene::{COIN, FAIR, MINUTE, ends, scene};
+use testbed::scene::{COIN, FAIR, MINUTE, ends, last, places, scene};
 use testbed::thief::{Others, Plan, Thief};
 use testbed::{CALM, MODEL, Outcome, Testbed, chat, order, price};
-
-fn places(testbed: &mut Testbed, client: NodeId, id: u64, order: Order) -> Outcome {
-    testbed.place_order(client, id, order);
-    testbed.run(Span::from_s(100), |testbed| testbed.outcome(id).end.is_some());
-    testbed.outcome(id)
-}
-
-fn last(outcome: &Outcome) -> Option<NodeId> {
-    let (Ok(bill) | Err((_, bill))) = outcome.end.as_ref().unwrap();
-    bill.providers.last().copied()
-}
 
 /// A client that these sellers have served, which are so far away.
 fn market(honest: u64, slow_us: u64, leases: bool) -> (Testbed, NodeId) {

@@ -6,10 +6,10 @@ use bombyx_protocol::ident::{NodeId, Prefix};
 use bombyx_protocol::io::Command;
 use bombyx_protocol::market::topic::Topic;
 use bombyx_protocol::time::Span;
-use bombyx_protocol::work::order::Task;
+use bombyx_protocol::work::order::{Order, Task};
 
 use super::thief::Thief;
-use super::{CALM, Testbed, chat, price};
+use super::{CALM, Outcome, Testbed, chat, price};
 
 pub const COIN: Nano = Nano(1_000_000_000);
 pub const MINUTE: Span = Span::from_s(60);
@@ -44,6 +44,19 @@ pub fn ends(testbed: &mut Testbed, client: NodeId, order: u64, task: Task) -> bo
     testbed.outcome(order).end.unwrap().is_ok()
 }
 
+/// Places an order and returns what came of it.
+pub fn places(testbed: &mut Testbed, client: NodeId, id: u64, order: Order) -> Outcome {
+    testbed.place_order(client, id, order);
+    testbed.run(Span::from_s(100), |testbed| testbed.outcome(id).end.is_some());
+    testbed.outcome(id)
+}
+
+/// Returns who had an order last.
+pub fn last(outcome: &Outcome) -> Option<NodeId> {
+    let (Ok(bill) | Err((_, bill))) = outcome.end.as_ref().unwrap();
+    bill.providers.last().copied()
+}
+
 /// How many first orders went to a liar, and how many ended without an answer.
 pub fn first_orders(honest: u64, liars: usize, seeks: bool, liar: impl Fn(u8) -> Thief) -> (usize, usize) {
     let (mut taken, mut failed) = (0, 0);
@@ -55,8 +68,7 @@ pub fn first_orders(honest: u64, liars: usize, seeks: bool, liar: impl Fn(u8) ->
             testbed.run(Span::from_s(3), |_| false);
         }
         failed += usize::from(!ends(&mut testbed, client, 1, chat("hello there", 8)));
-        let (Ok(bill) | Err((_, bill))) = testbed.outcome(1).end.unwrap();
-        taken += usize::from(bill.providers.last().is_some_and(|last| liars.contains(last)));
+        taken += usize::from(last(&testbed.outcome(1)).is_some_and(|last| liars.contains(&last)));
     }
     (taken, failed)
 }
