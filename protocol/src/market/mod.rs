@@ -12,6 +12,7 @@ pub mod history;
 pub mod invite;
 mod known_bids;
 pub mod lease;
+pub(crate) mod limits;
 pub mod quote;
 pub mod ranking;
 pub mod score;
