@@ -126,7 +126,7 @@ impl Pair {
             if let Some(next) = self.inputs.pop_front() {
                 return next;
             }
-            if let Ok((job, report)) = self.reports.try_recv() {
+            if let Some((job, report)) = self.reports.try_recv() {
                 return (self.provider.node_id(), Input::Engine { job, report });
             }
             let now = self.now();

@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::request::NodeRequest;
 use super::state::Driver;
+use crate::engine::Reports;
 use crate::error::NodeError;
 use crate::net::{NetEvent, unix_s};
 use crate::role::Role;
@@ -82,9 +83,7 @@ impl Driver {
                 LoopEvent::Engine(job, report) => {
                     self.pending.push_back((Role::Provider, Input::Engine { job, report }));
                     // What the engine says of one step comes together.
-                    while let Some((job, report)) =
-                        self.reports.as_mut().and_then(|more| more.try_recv().ok())
-                    {
+                    while let Some((job, report)) = self.reports.as_mut().and_then(Reports::try_recv) {
                         self.pending.push_back((Role::Provider, Input::Engine { job, report }));
                     }
                 }

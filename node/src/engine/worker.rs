@@ -5,12 +5,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bombyx_gpu::engine::{self as gpu, Engine, EngineEvent, Progress};
-use bombyx_protocol::io::EngineReport;
 use bombyx_protocol::work::order::{JobId, TaskKind};
 use tokio::sync::mpsc;
 
 use super::convert;
-use super::inbox::{Run, SharedInbox};
+use super::inbox::{Run, Said, SharedInbox};
 use super::pace::Pace;
 
 /// How long an idle worker sleeps at the most before it looks at its inbox by itself.
@@ -19,12 +18,10 @@ const NAP: Duration = Duration::from_secs(60);
 pub(super) struct Worker {
     engine: Box<dyn Engine>,
     shared: Arc<SharedInbox>,
-    reports: mpsc::Sender<(JobId, EngineReport)>,
+    reports: mpsc::Sender<Said>,
     pace: Pace,
     /// The engine numbers its requests, the protocol names jobs.
     names: BTreeMap<gpu::RequestId, (JobId, TaskKind)>,
-    numbers: BTreeMap<JobId, gpu::RequestId>,
-    next: gpu::RequestId,
 }
 
 /// The worker's end: the driver is gone or wants it to stop.
@@ -34,11 +31,11 @@ impl Worker {
     pub(super) fn new(
         engine: Box<dyn Engine>,
         shared: Arc<SharedInbox>,
-        reports: mpsc::Sender<(JobId, EngineReport)>,
+        reports: mpsc::Sender<Said>,
         pace: u32,
     ) -> Self {
         let pace = Pace::new(pace, Instant::now());
-        Self { engine, shared, reports, pace, names: BTreeMap::new(), numbers: BTreeMap::new(), next: 0 }
+        Self { engine, shared, reports, pace, names: BTreeMap::new() }
     }
 
     pub(super) fn run(mut self) {
@@ -48,7 +45,7 @@ impl Worker {
     /// Returns one turn: the inbox, then one step of the engine unless it rests.
     fn round(&mut self) -> Result<(), Stop> {
         self.take_inbox()?;
-        if self.numbers.is_empty() {
+        if self.names.is_empty() {
             return self.sleep(NAP);
         }
         let rest = self.pace.rest(Instant::now());
@@ -90,30 +87,26 @@ impl Worker {
                 std::mem::take(&mut inbox.cancels),
             )
         };
-        for job in cancels {
-            if let Some(number) = self.numbers.remove(&job) {
-                self.names.remove(&number);
+        for number in cancels {
+            if self.names.remove(&number).is_some() {
                 self.engine.cancel(number);
             }
         }
         for run in runs {
             self.submit(run)?;
         }
-        for (job, tokens) in allowances {
-            if let Some(number) = self.numbers.get(&job) {
-                self.engine.allow(*number, tokens);
+        for (number, tokens) in allowances {
+            if self.names.contains_key(&number) {
+                self.engine.allow(number, tokens);
             }
         }
         Ok(())
     }
 
     fn submit(&mut self, run: Run) -> Result<(), Stop> {
-        let number = self.next;
-        self.next += 1;
-        self.names.insert(number, (run.job, run.task.kind()));
-        self.numbers.insert(run.job, number);
-        let model = gpu::ModelId(run.model.0);
-        match self.engine.submit(number, &model, convert::task(run.task)) {
+        let Run { number, job, model, task } = run;
+        self.names.insert(number, (job, task.kind()));
+        match self.engine.submit(number, &gpu::ModelId(model.0), convert::task(task)) {
             Ok(()) => Ok(()),
             Err(error) => self.report(number, EngineEvent::Failed(error)),
         }
@@ -136,13 +129,10 @@ impl Worker {
         }
         if ends {
             self.names.remove(&number);
-            self.numbers.remove(&job);
-            let mut inbox = self.shared.lock();
-            inbox.live.remove(&job);
-            inbox.allowances.remove(&job);
+            self.shared.lock().allowances.remove(&number);
         }
         for report in convert::reports(event) {
-            self.reports.blocking_send((job, report)).map_err(|_| Stop)?;
+            self.reports.blocking_send((Some(number), job, report)).map_err(|_| Stop)?;
         }
         Ok(())
     }
@@ -152,6 +142,7 @@ impl Worker {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use bombyx_gpu::engine::{EngineError, Finish, InputCounter, ModelId, ModelInfo, ModelKind, Task};
+    use bombyx_protocol::io::EngineReport;
     use bombyx_protocol::wire::message::{Content, Refusal};
     use bombyx_protocol::work::order as work;
 
@@ -271,7 +262,7 @@ mod tests {
             let EngineReport::Content(Content::Tokens { ids, .. }) = report else { panic!("{report:?}") };
             assert_eq!(ids, [expected]);
         }
-        assert!(reports.try_recv().is_err(), "it waits for its allowance");
+        assert!(reports.try_recv().is_none(), "it waits for its allowance");
         engine.allow(job, 5);
         assert!(matches!(reports.blocking_recv().unwrap().1, EngineReport::Content(Content::Tokens { .. })));
         assert!(matches!(reports.blocking_recv().unwrap().1, EngineReport::Content(Content::End { .. })));
@@ -358,6 +349,29 @@ mod tests {
         engine.allow(late, 1);
         let (job, _) = reports.blocking_recv().unwrap();
         assert_eq!(job, late);
+    }
+
+    /// An engine that is done before it hears of the cancel says things of the first run that nobody may take for the second's.
+    #[test]
+    fn a_job_that_is_cancelled_and_given_again_is_heard_of_by_its_second_run_alone() {
+        for pause in [Duration::ZERO, Duration::from_millis(20)] {
+            let (engine, mut reports) = EngineHandle::start(Box::<Counter>::default(), 0).unwrap();
+            let job = JobId([1; 16]);
+            engine.run(job, MODEL, chat(1)).unwrap();
+            engine.allow(job, 5);
+            // The first run may be over by then, and its reports wait.
+            std::thread::sleep(pause);
+            engine.cancel(job);
+            engine.run(job, MODEL, chat(2)).unwrap();
+            engine.allow(job, 5);
+            let mut next = || match reports.blocking_recv() {
+                Some((_, EngineReport::Content(Content::Tokens { ids, .. }))) => ids[0],
+                Some((_, EngineReport::Content(Content::End { .. }))) => 0,
+                other => panic!("{other:?}"),
+            };
+            assert_eq!([next(), next(), next()], [1, 2, 0], "{pause:?}");
+            assert!(reports.try_recv().is_none());
+        }
     }
 
     #[test]
