@@ -20,6 +20,7 @@ use crate::error::NodeError;
 use crate::ledger::Ledger;
 use crate::net::{NetCommand, NetHandle, check_join};
 use crate::status::channels::{self, ChannelList};
+use crate::status::last_list::LastList;
 use crate::status::models::OfferedModel;
 use crate::status::payee::PayeeCard;
 use crate::status::{ChannelPhase, ChannelStatus, OwedStatus, SettleReport, Status};
@@ -43,6 +44,7 @@ pub struct NodeHandle {
     pub(crate) silent: watch::Receiver<bool>,
     pub(crate) pages: Pages,
     pub(crate) last_join_failure: watch::Receiver<Option<String>>,
+    pub(crate) last_list: watch::Receiver<LastList>,
 }
 
 impl NodeHandle {

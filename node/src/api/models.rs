@@ -3,8 +3,12 @@
 use bombyx_gpu::catalog::{self, CatalogError};
 use bombyx_protocol::work::order::{ModelId, TaskKind};
 use bombyx_protocol::work::price::Weights;
+use tokio::time::Instant;
 
+use super::handle::NodeHandle;
 use crate::engine::models;
+use crate::error::NodeError;
+use crate::status::last_list::LastList;
 use crate::status::models::{DIGITS_MIN, ModelWeights, NameError, OfferedModel};
 
 /// Models of which a failure names those that are on offer.
@@ -24,6 +28,24 @@ pub(crate) struct MeantModel {
 /// catalogue.
 pub(crate) fn known(name: &str) -> Option<MeantModel> {
     models::named(name).ok().map(|(id, kind)| MeantModel { id, kind, weights: models::weights_of(&id) })
+}
+
+impl NodeHandle {
+    /// Returns the model that a name means. What the catalogue knows, and ids, need no look at what is on offer; the last
+    /// list is enough where it has one model of that name. Where it does not, those that sell are asked anew, as
+    /// [`Self::models`] does.
+    ///
+    /// # Errors
+    /// [`NodeError::Name`], and [`NodeError::Stopped`] when the node has ended.
+    pub(crate) async fn meant(&self, name: &str) -> Result<MeantModel, NodeError> {
+        let listed =
+            |list: &LastList| list.fresh(Instant::now()).and_then(|offered| resolve(name, offered).ok());
+        let meant = known(name).or_else(|| listed(&self.last_list.borrow()));
+        match meant {
+            Some(meant) => Ok(meant),
+            None => Ok(resolve(name, &self.models().await?)?),
+        }
+    }
 }
 
 /// Returns the model that a name means among those on offer: an id, a name that exactly one has, or a

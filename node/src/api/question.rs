@@ -18,7 +18,7 @@ use tokio::time::{Instant, timeout};
 
 use super::handle::NodeHandle;
 use super::holdings::Holdings;
-use super::models::{MeantModel, known, resolve};
+use super::models::{MeantModel, known};
 use super::quote::QuoteReport;
 use super::vectors::Vectors;
 use crate::engine::fit::{Fitted, fit};
@@ -167,11 +167,7 @@ impl Question {
 
     /// Returns the order for it; a model that the catalogue lacks is looked for among those on offer.
     async fn order(&self, node: &NodeHandle) -> Result<Order, NodeError> {
-        let meant = match known(&self.model) {
-            Some(meant) => meant,
-            None => resolve(&self.model, &node.models().await?)?,
-        };
-        self.order_of(meant).await
+        self.order_of(node.meant(&self.model).await?).await
     }
 
     async fn order_of(&self, MeantModel { id, kind, weights }: MeantModel) -> Result<Order, NodeError> {

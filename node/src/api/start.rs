@@ -131,7 +131,8 @@ pub async fn start_showing(
         manifests,
         watched,
     });
-    let handle = NodeHandle { requests, net, ledger, silent, pages, last_join_failure };
+    let last_list = driver.last_list();
+    let handle = NodeHandle { requests, net, ledger, silent, pages, last_join_failure, last_list };
     let keeper = tokio::spawn(peers::keep(config.home.clone(), known));
     let running = tokio::spawn(async move {
         let ended = driver.run().await;

@@ -7,6 +7,7 @@ use bombyx_protocol::limits::{SEEK_EVERY, SEEK_RETRY};
 use bombyx_protocol::market::topic::Topic;
 use bombyx_protocol::time::{Span, Time};
 use bombyx_protocol::work::order::ModelId;
+use tokio::time::Instant;
 
 use super::limits::{
     ANSWERS_PATIENCE, ANSWERS_PAUSE, BOOK_AGE_MAX, LIST_PATIENCE, LISTS_WAITING_MAX, SURVEY_PATIENCE,
@@ -18,6 +19,8 @@ use crate::engine::manifests::ManifestFault;
 use crate::error::NodeError;
 use crate::net::{Fault, NetCommand};
 use crate::role::Role;
+use crate::status::last_list::LastList;
+use crate::status::models::OfferedModel;
 
 impl Driver {
     /// Begins to look what is on offer, unless that was done so short a time ago.
@@ -29,6 +32,7 @@ impl Driver {
         }
         self.market.began = Some(now);
         self.market.round = Round::Surveying(now);
+        self.market.is_listed = false;
         self.pending.push_back((Role::Client, Input::Command(Command::Seek(Topic::Market))));
         self.command(NetCommand::Survey).await
     }
@@ -128,11 +132,21 @@ impl Driver {
         let is_complete = self.market.round == Round::Over && !self.market.fetches.is_promising();
         if is_complete {
             self.seek_prices(now);
+            if !std::mem::replace(&mut self.market.is_listed, true) {
+                self.list();
+            }
         }
         let is_over = self.market.waiting.iter().any(|waiting| waiting.until <= now);
         let awaits_asks = self.client.awaits_asks(now);
         self.answer_waiting(|waiting| is_over || (is_complete && waiting.has_prices(now, awaits_asks)));
         Ok(())
+    }
+
+    /// Lists what is on offer, for everybody who only wants to know what a name means as well.
+    fn list(&self) -> Vec<OfferedModel> {
+        let listed = list(self.client.asks(self.now()), &self.market.manifests);
+        self.market.last_list.send_replace(LastList::new(Instant::now(), listed.clone()));
+        listed
     }
 
     /// Asks those that sell what they want for the orders that are to be quoted. (`MK-64`)
@@ -156,7 +170,7 @@ impl Driver {
         if ready.is_empty() {
             return;
         }
-        let listed = list(self.client.asks(now), &self.market.manifests);
+        let listed = self.list();
         let is_alone = self.net.peers().is_empty();
         for WaitingQuestion { answer, .. } in ready {
             // Whoever asked may be gone by now.

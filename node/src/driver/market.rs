@@ -8,10 +8,11 @@ use bombyx_protocol::ident::NodeId;
 use bombyx_protocol::io::Failure;
 use bombyx_protocol::time::{Span, Time};
 use bombyx_protocol::work::order::{ModelId, Order};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use super::limits::{FETCH_DOUBLINGS_MAX, FETCH_RETRY, FETCHES_EACH, FETCHES_MAX, PRICES_PATIENCE};
 use crate::engine::manifests::Manifests;
+use crate::status::last_list::LastList;
 use crate::status::models::OfferedModel;
 
 /// How often the market is looked at while somebody waits or a manifest is missing.
@@ -28,6 +29,9 @@ pub(super) struct Market {
     pub(super) is_unanswered: bool,
     pub(super) fetches: Fetches,
     pub(super) next_look: Time,
+    /// Whether what the last round found has been listed.
+    pub(super) is_listed: bool,
+    pub(super) last_list: watch::Sender<LastList>,
 }
 
 /// Where a round of questions stands.
@@ -80,12 +84,14 @@ impl Market {
             is_unanswered: false,
             fetches,
             next_look: Time(0),
+            is_listed: true,
+            last_list: watch::Sender::default(),
         }
     }
 
     /// Returns when there is something to do.
     pub(super) fn wake_at(&self) -> Option<Time> {
-        let is_busy = self.round != Round::Over || !self.waiting.is_empty();
+        let is_busy = self.round != Round::Over || !self.waiting.is_empty() || !self.is_listed;
         is_busy.then_some(self.next_look)
     }
 }

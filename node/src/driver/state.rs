@@ -32,6 +32,7 @@ use crate::error::NodeError;
 use crate::net::{NetCommand, NetEvent, NetHandle, topic, unix_s};
 use crate::role::{PerRole, Role};
 use crate::status::LedgerStatus;
+use crate::status::last_list::LastList;
 use crate::store::Store;
 
 /// Models whose topics a node follows at the most; the swarm takes a few more.
@@ -188,6 +189,11 @@ impl Driver {
             sold,
             ending: Ending::default(),
         }
+    }
+
+    /// Returns where the last list of what is on offer can be read.
+    pub(crate) fn last_list(&self) -> watch::Receiver<LastList> {
+        self.market.last_list.subscribe()
     }
 
     /// Subscribes to the topics of models that are sold or followed, and tells the hash table what is sold.

@@ -3,6 +3,7 @@
 pub(crate) mod books;
 pub(crate) mod channels;
 mod dues;
+pub(crate) mod last_list;
 pub(crate) mod models;
 pub(crate) mod payee;
 

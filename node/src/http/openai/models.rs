@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::api::handle::NodeHandle;
 use crate::api::models::{self, MeantModel};
+use crate::error::NodeError;
 use crate::http::deadline::Deadline;
 use crate::http::errors::ApiError;
 use crate::http::gateway::Gateway;
@@ -35,18 +36,18 @@ pub(in crate::http) async fn one(
     Ok(Json(card(models::find(name, &offered)?)))
 }
 
-/// Returns the model that `name` means, if it does this kind of work. What the catalogue knows, and
-/// ids, need no look at what is on offer.
+/// Returns the model that `name` means, if it does this kind of work.
 pub(super) async fn resolve(
     node: &NodeHandle,
     name: &str,
     kind: TaskKind,
     deadline: Deadline,
 ) -> Result<KnownModel, ApiError> {
-    let MeantModel { id, kind: does, weights } = match models::known(name) {
-        Some(meant) => meant,
-        None => models::resolve(name, &deadline.bound(offered(node)).await??)?,
-    };
+    let meant = deadline.bound(node.meant(name)).await?;
+    let MeantModel { id, kind: does, weights } = meant.map_err(|error| match error {
+        NodeError::Name(error) => ApiError::from(error),
+        _ => ApiError::stopped(),
+    })?;
     match does {
         Some(does) if does != kind => Err(ApiError::wrong_kind(name, task(does))),
         Some(_) | None => Ok(KnownModel { id, weights, name: name.to_owned() }),
