@@ -44,9 +44,9 @@ pub(super) async fn resolve(
     deadline: Deadline,
 ) -> Result<KnownModel, ApiError> {
     let meant = deadline.bound(node.meant(name)).await?;
-    let MeantModel { id, kind: does, weights } = meant.map_err(|error| match error {
-        NodeError::Name(error) => ApiError::from(error),
-        _ => ApiError::stopped(),
+    let MeantModel { id, kind: does, weights } = meant.map_err(|error| {
+        // Else the node has ended.
+        if let NodeError::Name(error) = error { error.into() } else { ApiError::stopped() }
     })?;
     match does {
         Some(does) if does != kind => Err(ApiError::wrong_kind(name, task(does))),
