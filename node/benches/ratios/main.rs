@@ -5,6 +5,7 @@
 //! | engine | orders from a client to a provider: auction or lease, session, receipts, vouchers | the same engine called directly |
 //! | first answer | a new client's first answer where it knows three sellers and calls them | the same by the window, as everybody is called |
 //! | sealed stream | frames sealed and opened by a session, over a libp2p stream | the same bytes over the same stream |
+//! | against its parts | the same | the time of the bare stream, and that of sealing and opening without one |
 //!
 //! Every figure is the median of a few runs that alternate between both columns.
 #![allow(clippy::unwrap_used, missing_docs)]
