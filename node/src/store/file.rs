@@ -18,7 +18,7 @@ use redb::backends::FileBackend;
 use redb::{BackendError, Database, DatabaseError, StorageBackend};
 
 use super::error::{StoreError, open_error};
-use super::limits::{HALF_BYTES, PAGE_BYTES};
+use super::limits::{CACHE_BYTES, HALF_BYTES, PAGE_BYTES};
 use crate::home::permissions::create_private;
 
 /// What every store begins with.
@@ -159,7 +159,7 @@ impl StoreFile {
     /// # Errors
     /// What the database says.
     pub(super) fn database(self: &Arc<Self>) -> Result<Database, DatabaseError> {
-        Database::builder().create_with_backend(TablesPart(Arc::clone(self)))
+        Database::builder().set_cache_size(CACHE_BYTES).create_with_backend(TablesPart(Arc::clone(self)))
     }
 
     /// Length of a half of the journal.

@@ -10,5 +10,7 @@ pub const RECEIPTS_MAX: usize = 10_000;
 pub(super) const PAGE_BYTES: u32 = 4_096;
 /// Bytes of a half of the journal. When it is full, its newest rows move into the tables while the other half is written.
 pub(super) const HALF_BYTES: u32 = 2 << 20;
+/// Bytes of the tables' pages that are kept in memory: they are written rarely, and the system keeps what it has room for anyway.
+pub(super) const CACHE_BYTES: usize = 4 << 20;
 /// Version of the tables' layout.
 pub(super) const FORMAT: u32 = 1;
