@@ -82,3 +82,53 @@ async fn a_thousand_streams_at_once_through_one_gateway_and_four_providers_come_
     assert!(failed.is_empty(), "{} failed, among them {:?}", failed.len(), failed.first());
     assert!(most_mb < idle_mb + 256.0, "a quarter of a megabyte each: {most_mb} MB");
 }
+
+/// Asks until then: an answer, a stream, and a stream that it leaves after its first bytes, by turns. Returns how many were answered.
+async fn caller(gateway: String, number: u32, until: Instant) -> Result<u32, String> {
+    let http = http();
+    let mut answered = 0;
+    while Instant::now() < until {
+        let mut answer = stream(&http, &gateway, &format!("What is {number} plus {answered}?"), 16).await;
+        let status = answer.status().as_u16();
+        if answered % 3 == 2 {
+            answer.chunk().await.map_err(|error| error.to_string())?;
+            drop(answer);
+        } else {
+            let text = answer.text().await.map_err(|error| error.to_string())?;
+            if status != 200 || finish_reason(&text).is_none() {
+                return Err(format!("{status}: {text}"));
+            }
+        }
+        answered += 1;
+    }
+    Ok(answered)
+}
+
+/// What both hold is printed; `BOMBYX_SOAK_S` says for how many seconds.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes ten minutes; part of the long checks"]
+async fn what_gateway_and_provider_hold_does_not_grow_with_what_they_have_done() {
+    let seconds = std::env::var("BOMBYX_SOAK_S").map_or(600, |seconds| seconds.parse().unwrap());
+    let ledger = Ledger::start().await;
+    let provider = Node::up(&ledger, &["--provide", CHAT, "--slots", "16"], &[]).await;
+    let gateway = Node::up(&ledger, &["--gateway", "127.0.0.1:0", "--join", provider.address()], &[]).await;
+    let url = gateway.note.gateway.clone().unwrap();
+    let until = Instant::now() + Duration::from_secs(seconds);
+    let mut callers = JoinSet::new();
+    for number in 0..16 {
+        callers.spawn(caller(url.clone(), number, until));
+    }
+    let mut held: Vec<[f64; 2]> = Vec::new();
+    while Instant::now() < until {
+        sleep(Duration::from_secs_f64(seconds as f64 / 60.0)).await;
+        held.push([gateway.resident_mb(), provider.resident_mb()]);
+    }
+    let answered = callers.join_all().await.into_iter().sum::<Result<u32, String>>().unwrap();
+    for (at, who) in ["gateway", "provider"].into_iter().enumerate() {
+        let most = |part: &[[f64; 2]]| part.iter().map(|held| held[at]).fold(0.0, f64::max);
+        let thirds: Vec<f64> = held.chunks(held.len().div_ceil(3)).map(most).collect();
+        println!("{who}: {thirds:.1?} MB at the most in each third of {seconds} s, {answered} answers");
+        // Receipts and tombstones fill their tables first.
+        assert!(thirds[2] < thirds[1] * 1.1, "{who} holds ever more: {thirds:?}");
+    }
+}
