@@ -15,7 +15,7 @@ use super::limits::{
 use super::listing::list;
 use super::market::{LOOK_EVERY, Market, MarketAnswer, Round, WaitingQuestion};
 use super::state::Driver;
-use crate::engine::manifests::ManifestFault;
+use crate::engine::manifests::{ManifestFault, Manifests};
 use crate::error::NodeError;
 use crate::net::{Fault, NetCommand};
 use crate::role::Role;
@@ -52,7 +52,13 @@ impl Driver {
     pub(super) async fn look_for(&mut self, model: &ModelId) -> Result<(), NodeError> {
         let now = self.now();
         let is_offered = self.client.asks(now).any(|(ask, _)| ask.model == *model);
-        self.survey(if is_offered { BOOK_AGE_MAX } else { SEEK_RETRY }).await
+        let every = match is_offered {
+            true if Manifests::is_catalogued(model) => BOOK_AGE_MAX,
+            // Another may come to have its name: the next order by that need not wait until this is looked for.
+            true => SEEK_EVERY,
+            false => SEEK_RETRY,
+        };
+        self.survey(every).await
     }
 
     /// Asks a node that was found to sell.

@@ -123,6 +123,11 @@ impl Manifests {
         catalog::find(name).ok().map(|entry| ModelId(entry.id().0))
     }
 
+    /// Returns whether a model is the catalogue's.
+    pub(crate) fn is_catalogued(id: &ModelId) -> bool {
+        catalog::catalog().iter().any(|entry| entry.id().0 == id.0)
+    }
+
     /// Returns whether a model's manifest is worth asking for.
     pub(crate) fn is_wanted(&self, id: &ModelId) -> bool {
         !self.facts.contains_key(id) && !self.unreadable.contains(id)

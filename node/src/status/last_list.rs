@@ -7,8 +7,8 @@ use tokio::time::Instant;
 
 use super::models::OfferedModel;
 
-/// How long a list says what names mean: as long as an ask counts. Orders have it made anew in half of that.
-const AGE_MAX: Duration = Duration::from_secs(60);
+/// How long a list says what names mean: as long as it may take until a seller is listed, whose model may have such a name too.
+const AGE_MAX: Duration = Duration::from_secs(10);
 
 /// What was on offer when those that sell had last been asked.
 #[derive(Debug, Clone, Default)]
@@ -34,11 +34,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_list_is_gone_by_for_a_minute_and_none_was_made_at_first() {
+    fn a_list_is_gone_by_for_ten_seconds_and_none_was_made_at_first() {
         let now = Instant::now();
         assert!(LastList::default().fresh(now).is_none());
         let list = LastList::new(now, Vec::new());
-        assert!(list.fresh(now + Duration::from_secs(59)).is_some());
-        assert!(list.fresh(now + Duration::from_secs(60)).is_none());
+        assert!(list.fresh(now + Duration::from_secs(9)).is_some());
+        assert!(list.fresh(now + Duration::from_secs(10)).is_none());
     }
 }
