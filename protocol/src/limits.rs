@@ -296,6 +296,9 @@ pub const ENGINE_WAIT: Span = Span::from_s(60);
 pub const STRANGER_PAYMENT_WAIT: Span = Span::from_s(5);
 /// Bytes of chunks that one repetition sends to a client that acknowledges nothing; the first chunk always goes. (`WR-12`)
 pub const REPEAT_BYTES_MAX: usize = 64 * 1024;
+/// For how long a client that speaks of other jobs on a channel has not spoken of one that it was asked about when it is taken to have
+/// forgotten that. (`CH-9`)
+pub const FORGOTTEN_AFTER: Span = Span::from_ms(2_800);
 /// How long a provider repeats unacknowledged chunks before it gives a client up.
 pub const CLIENT_WAIT: Span = Span::from_s(10);
 /// How long a provider keeps a finished job to answer repeated messages.

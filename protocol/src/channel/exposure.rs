@@ -152,6 +152,12 @@ impl Exposure {
         self.written_off = self.written_off.saturating_plus(self.unpaid().min(amount));
     }
 
+    /// Returns whether so much may be given up although others are served on it: no more than a window is lost by that. (`CH-9`)
+    #[must_use]
+    pub fn may_write_off(&self, amount: Nano) -> bool {
+        self.lost().saturating_plus(self.unpaid().min(amount)) <= self.widest
+    }
+
     /// Takes back what was asked for, `amount` at the most, as far as no voucher covers it: nothing is held against a client that
     /// need not pay. (`WR-24`)
     pub fn waive(&mut self, amount: Nano) {

@@ -77,6 +77,34 @@ impl Provider {
         self.remove(now, id);
     }
 
+    /// Ends a job that its client has forgotten, as a crash makes it, with all on its channel of which it is as silent, and gives up at
+    /// once what they left unpaid, as far as that costs no more than a window: until then no other could be served or settled
+    /// there. (`CH-9`)
+    pub(super) fn leave_forgotten(&mut self, now: Time, id: JobId) {
+        let Some(account) = self.jobs.get(&id).and_then(|job| job.account()).copied() else { return };
+        let Some(heard) = self.earnings.channel_mut(&account).map(|channel| channel.heard) else { return };
+        let served = self.jobs.served_on(&account);
+        let forgotten: Vec<JobId> =
+            served.filter(|(_, served)| served.is_passed_over(heard)).map(|(id, _)| id).collect();
+        // None goes on with the room that another leaves.
+        for id in &forgotten {
+            self.end(now, *id, Some(Refusal::Unpaid));
+        }
+        for id in forgotten {
+            let Some(Phase::Over { bill: Some((_, cost)), for_reading: None, .. }) =
+                self.jobs.get(&id).map(|job| &job.phase)
+            else {
+                continue;
+            };
+            let cost = *cost;
+            if self.earnings.find(&account).is_some_and(|earner| earner.exposure.may_write_off(cost)) {
+                self.earnings.write_off(&account, cost, &mut self.outbox);
+                self.remove(now, id);
+            }
+        }
+        self.jobs.freed.channels.insert(account);
+    }
+
     /// Forgets all but the id of a job that is whole, acknowledged and paid: a table of the dead would bound how many are served in
     /// a second.
     pub(super) fn retire(&mut self, now: Time, id: JobId) {

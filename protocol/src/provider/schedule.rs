@@ -53,6 +53,7 @@ impl Provider {
             Next::Wait => self.wait_for_slot(now, id),
             Next::Count => self.queue_count(now, id),
             Next::GiveUp => self.give_up(now, id),
+            Next::LeaveForgotten => self.leave_forgotten(now, id),
             Next::End(why) => {
                 self.change(now, id, |job| job.end(why));
                 self.retire(now, id);
@@ -99,6 +100,10 @@ impl Provider {
                 self.outbox.peer_fault(from, PeerFault::Malformed);
                 self.end(now, id, Some(Refusal::Malformed));
             }
+        }
+        let account = self.jobs.get(&id).and_then(Job::account).copied();
+        if let Some(channel) = account.and_then(|account| self.earnings.channel_mut(&account)) {
+            channel.heard = now;
         }
         self.keep_session(now, id);
     }

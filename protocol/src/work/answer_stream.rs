@@ -343,6 +343,12 @@ impl AnswerStream {
         self.unacked.iter().filter(|chunk| chunk.index >= next).cloned().collect()
     }
 
+    /// Returns whether the client has answered neither of two repetitions in time.
+    #[must_use]
+    pub fn is_unanswered(&self, now: Time) -> bool {
+        !self.unacked.is_empty() && self.repeated > 1 && now >= self.repeat_at()
+    }
+
     /// Returns whether the client has been silent for too long.
     #[must_use]
     pub fn is_abandoned(&self, now: Time) -> bool {

@@ -24,7 +24,9 @@ pub(in crate::provider) struct Channel {
     pub(super) origin: Origin,
     pub(super) since: Time,
     /// When a job was last to be paid on it, in this life.
-    pub(super) used: Time,
+    pub(in crate::provider) used: Time,
+    /// When its client last spoke of a job on it.
+    pub(in crate::provider) heard: Time,
     /// Whether the ledger has shown it funded, in this life or an earlier one. Before that it is kept no longer than a job is
     /// on it, and nothing of it is written. (`CH-51`)
     pub(super) is_established: bool,
@@ -61,6 +63,7 @@ impl Channel {
             origin,
             since,
             used: since,
+            heard: since,
             is_established: false,
             claimed: Nano::ZERO,
             covered_before,

@@ -76,6 +76,11 @@ impl MoneyWait {
         self.waiting.is_some() && now >= self.asks_at()
     }
 
+    /// Returns whether the client was told, and has not spoken since then in time.
+    pub(super) fn is_unanswered(&self, now: Time, heard_at: Time) -> bool {
+        self.asks(now) && self.asked_at.is_some_and(|at| at > heard_at)
+    }
+
     fn asks_at(&self) -> Time {
         self.asked_at.map_or(Time(0), |at| at + limits::CHUNK_RETRY)
     }

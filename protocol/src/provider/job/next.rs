@@ -14,6 +14,8 @@ pub(in crate::provider) enum Next {
     ResumeChannel(ChannelId),
     /// Says why the job waited for nothing, and ends it.
     GiveUp,
+    /// Ends it, and gives up what it left unpaid: its client speaks of others and not of it.
+    LeaveForgotten,
     /// Ends it, well (`None`) or with a reason that the client is told.
     End(Option<Refusal>),
     /// Waits for a slot, and tells the client how long.

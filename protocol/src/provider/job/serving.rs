@@ -217,6 +217,9 @@ impl ServedMut<'_> {
         if self.served.engine_owes() && now >= self.served.engine_at + limits::ENGINE_WAIT {
             return Next::End(Some(Refusal::Engine));
         }
+        if self.is_forgotten() {
+            return Next::LeaveForgotten;
+        }
         // One whose turn came and whose money did not waits for its money, in its place of the line.
         if self.served.slot_wait.is_some() && self.served.money.since().is_none() {
             // A client that has gone away needs no turn.
@@ -239,6 +242,19 @@ impl ServedMut<'_> {
             self.need_payment();
         }
         if any { Next::Resume } else { Next::Stay }
+    }
+
+    /// Returns whether its client, who pays, has forgotten the job: it was asked about it and has not answered, but has begun another on
+    /// the channel and spoken since. What it says comes in order. (`CH-9`)
+    fn is_forgotten(&self) -> bool {
+        let (served, now) = (&*self.served, self.now);
+        let is_unanswered =
+            served.stream.is_unanswered(now) || served.money.is_unanswered(now, served.heard_at);
+        let is_passed_over = self
+            .channel
+            .as_deref()
+            .is_some_and(|channel| channel.used > served.heard_at && served.is_passed_over(channel.heard));
+        is_unanswered && is_passed_over && self.clientele.has_ever_paid(&self.origin.node)
     }
 
     /// Says why it waited for nothing, and holds that against the client that wasted the room.
