@@ -138,13 +138,14 @@ impl Driver {
         let is_complete = self.market.round == Round::Over && !self.market.fetches.is_promising();
         if is_complete {
             self.seek_prices(now);
-            if !std::mem::replace(&mut self.market.is_listed, true) {
-                self.list();
-            }
         }
         let is_over = self.market.waiting.iter().any(|waiting| waiting.until <= now);
         let awaits_asks = self.client.awaits_asks(now);
-        self.answer_waiting(|waiting| is_over || (is_complete && waiting.has_prices(now, awaits_asks)));
+        let has_listed =
+            self.answer_waiting(|waiting| is_over || (is_complete && waiting.has_prices(now, awaits_asks)));
+        if is_complete && !std::mem::replace(&mut self.market.is_listed, true) && !has_listed {
+            self.list();
+        }
         Ok(())
     }
 
@@ -168,13 +169,13 @@ impl Driver {
         }
     }
 
-    /// Answers those that need wait no more.
-    fn answer_waiting(&mut self, is_ready: impl Fn(&WaitingQuestion) -> bool) {
+    /// Answers those that need wait no more. Returns whether there were any, and so a list was made.
+    fn answer_waiting(&mut self, is_ready: impl Fn(&WaitingQuestion) -> bool) -> bool {
         let now = self.now();
         let ready: Vec<WaitingQuestion> =
             self.market.waiting.extract_if(.., |waiting| is_ready(waiting)).collect();
         if ready.is_empty() {
-            return;
+            return false;
         }
         let listed = self.list();
         let is_alone = self.net.peers().is_empty();
@@ -194,5 +195,6 @@ impl Driver {
                 }
             }
         }
+        true
     }
 }
