@@ -343,10 +343,16 @@ impl AnswerStream {
         self.unacked.iter().filter(|chunk| chunk.index >= next).cloned().collect()
     }
 
+    /// Returns whether something was repeated that the client has not acknowledged.
+    #[must_use]
+    pub fn is_repeated(&self) -> bool {
+        !self.unacked.is_empty() && self.repeated > 0
+    }
+
     /// Returns whether the client has answered neither of two repetitions in time.
     #[must_use]
     pub fn is_unanswered(&self, now: Time) -> bool {
-        !self.unacked.is_empty() && self.repeated > 1 && now >= self.repeat_at()
+        self.is_repeated() && self.repeated > 1 && now >= self.repeat_at()
     }
 
     /// Returns whether the client has been silent for too long.

@@ -76,9 +76,9 @@ impl MoneyWait {
         self.waiting.is_some() && now >= self.asks_at()
     }
 
-    /// Returns whether the client was told, and has not spoken since then in time.
-    pub(super) fn is_unanswered(&self, now: Time, heard_at: Time) -> bool {
-        self.asks(now) && self.asked_at.is_some_and(|at| at > heard_at)
+    /// Returns whether the job waits and the client was told so after it had last spoken.
+    pub(super) fn was_asked_since(&self, heard_at: Time) -> bool {
+        self.waiting.is_some() && self.asked_at.is_some_and(|at| at > heard_at)
     }
 
     fn asks_at(&self) -> Time {
@@ -92,5 +92,22 @@ impl MoneyWait {
 
     pub(super) fn wake_at(&self) -> Option<Time> {
         self.waiting.map(|waiting| waiting.until.min(self.asks_at()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_owes_an_answer_where_the_job_waits_and_it_was_told_after_it_had_last_spoken() {
+        let [start, told, spoke] = [1, 2, 3].map(|s| Time(0) + Span::from_s(s));
+        let mut money = MoneyWait::default();
+        assert!(money.begin(start, limits::PAYMENT_WAIT));
+        assert!(!money.was_asked_since(start), "nobody has told it");
+        money.asked(told);
+        assert!(money.was_asked_since(start) && !money.was_asked_since(spoke));
+        money.end(Some(spoke));
+        assert!(!money.was_asked_since(start), "it waits no more");
     }
 }

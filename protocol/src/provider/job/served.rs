@@ -226,9 +226,11 @@ impl ServedJob {
         self.heard_at = now;
     }
 
-    /// Returns whether its client, which spoke then of some job on the channel, had not spoken of this one for long. (`CH-9`)
+    /// Returns whether its client, which spoke then of some job on the channel, had not spoken of this one for long, and owes it an
+    /// answer. (`CH-9`)
     pub(in crate::provider) fn is_passed_over(&self, spoke_at: Time) -> bool {
-        spoke_at >= self.heard_at + limits::FORGOTTEN_AFTER
+        let is_asked = self.stream.is_repeated() || self.money.was_asked_since(self.heard_at);
+        is_asked && spoke_at >= self.heard_at + limits::FORGOTTEN_AFTER
     }
 
     /// Notes the engine's time for each job, as it begins.

@@ -248,8 +248,8 @@ impl ServedMut<'_> {
     /// the channel and spoken since. What it says comes in order. (`CH-9`)
     fn is_forgotten(&self) -> bool {
         let (served, now) = (&*self.served, self.now);
-        let is_unanswered =
-            served.stream.is_unanswered(now) || served.money.is_unanswered(now, served.heard_at);
+        let is_unanswered = served.stream.is_unanswered(now)
+            || (served.money.asks(now) && served.money.was_asked_since(served.heard_at));
         let is_passed_over = self
             .channel
             .as_deref()
